@@ -1,0 +1,1 @@
+"""Errors, randomness, devices, threads and safe storage: what every other room stands on."""

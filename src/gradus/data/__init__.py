@@ -1,0 +1,1 @@
+"""Reading files and named data sets, splitting without leakage, fingerprints, and batches for the loop."""
