@@ -1,0 +1,113 @@
+"""``gradus fit`` and ``gradus resume``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gradus.cli.console import emit_json, progress_console, show
+from gradus.core.errors import SettingError
+
+__all__ = ["add_to", "fit", "pairs", "resume"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this file."""
+    app.command()(fit)
+    app.command()(resume)
+
+
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """Split each ``name=value``; the values stay text until the estimator they belong to is known.
+
+    Examples
+    --------
+    >>> pairs(["hidden=64,32", "optimizer=adam"])
+    {'hidden': '64,32', 'optimizer': 'adam'}
+    """
+    settings: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise SettingError("--set name=value", repr(text), "write for example --set learning_rate=0.01")
+        if name in settings:
+            raise SettingError(f"one value for {name}", "two", "leave out one of the two --set options")
+        settings[name] = value
+    return settings
+
+
+def fit(
+    source: Annotated[
+        str, typer.Argument(help="A file, a folder or the name of a data set, such as digits.")
+    ],
+    target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
+    task: Annotated[
+        Literal["auto", "classification", "regression"],
+        typer.Option(help="What kind of answer; auto infers it."),
+    ] = "auto",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the estimator; see `gradus config`."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; a new one under runs/ by default.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, metavar="INTEGER", help="Seed of everything random.")
+    ] = 0,
+    max_time: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Most time to train the network.")
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Column whose equal values stay on one side of the split."),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Column of times: train on the past, test on the future."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Take data from a baseline to a network, a test score and a report."""
+    settings = pairs(setting or [])
+    if max_time is not None and not max_time > 0:
+        raise SettingError("--max-time above 0 seconds", f"{max_time:g}", "leave it out for no limit")
+    from gradus.runs.job import fit_source
+
+    run = fit_source(
+        source,
+        target=target,
+        task=task,
+        settings=settings,
+        out=out,
+        seed=seed,
+        max_time=max_time,
+        group=group,
+        time=time,
+        console=progress_console(quiet),
+    )
+    _answer(run, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that was stopped.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Go on with a run from its last complete checkpoint."""
+    from gradus.runs.job import resume_run
+
+    _answer(resume_run(run, console=progress_console(quiet)), as_json)
+
+
+def _answer(run: object, as_json: bool) -> None:
+    summary = run.summary()  # type: ignore[attr-defined]
+    if as_json:
+        emit_json(summary)
+    else:
+        show(summary)

@@ -1,0 +1,38 @@
+"""``gradus predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradus.cli.console import emit_json, write
+
+__all__ = ["add_to", "predict"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this file."""
+    app.command()(predict)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    data: Annotated[str, typer.Argument(help="A file or folder like the one the run was fitted on.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write, .csv or .parquet; by default the answers go to the screen."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+) -> None:
+    """Predict with the model of a run: one row for each row of the data."""
+    from gradus.runs.job import predict_run
+
+    frame = predict_run(run, data, out)
+    if as_json:
+        emit_json(frame.to_dict("records") if out is None else {"rows": len(frame), "out": out})
+    elif out is None:
+        write(frame.to_csv(index=False))
+    else:
+        write(f"wrote {len(frame)} rows to {out}\n")

@@ -1,0 +1,277 @@
+"""From a frame to a data set: target found, useless rows and columns dropped, and a note on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradus.core.errors import DataError, nearest
+from gradus.data.columns import MANY_CATEGORIES, looks_like_classes, parse_dates
+from gradus.data.dataset import Dataset, Note
+from gradus.data.fingerprint import row_hashes
+
+__all__ = ["TARGET_NAMES", "clean_labels", "guess_target", "table_dataset"]
+
+TARGET_NAMES = ("target", "label", "labels", "class", "y", "outcome", "diagnosis", "species", "classes")
+
+
+def table_dataset(
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    origin: str,
+    target: str | None = None,
+    columns: Sequence[str] | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    require_target: bool = True,
+    notes: Sequence[Note] = (),
+) -> Dataset:
+    """Turn a frame into a `Dataset`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows by columns, the target among them.
+    name, origin : str
+        What to call it and where it came from.
+    target : str or None
+        The target's column; guessed, with a note, where one is required.
+    columns : sequence of str or None
+        The columns to use as inputs; all by default.
+    group : str or None
+        A column whose equal values stay on one side of a split; it is no input.
+    time : str or None
+        A column of dates or numbers to split by; it stays an input.
+    require_target : bool
+        Data to learn from (guess the target, clean up) rather than to predict (leave every row and column).
+    notes : sequence of Note
+        What reading has noted so far.
+
+    Raises
+    ------
+    DataError
+        If there is no row, too few columns, no such column, or a target that nothing can be learned from.
+    """
+    notes = list(notes)
+    frame = frame.rename(columns=str).reset_index(drop=True)
+    if not len(frame):
+        raise DataError("rows", f"none in {name}", "check how it was written")
+    for role in (target, group, time, *(columns or ())):
+        if (
+            role is not None
+            and role not in frame.columns
+            and (require_target or role not in (target, group, time))
+        ):
+            raise _no_column(role, frame, name)
+    if not require_target:
+        target, group, time = (role if role in frame.columns else None for role in (target, group, time))
+    else:
+        if frame.shape[1] < 2:
+            raise DataError(
+                "inputs and a target",
+                f"one column, {str(frame.columns[0])!r}, in {name}",
+                "add columns, or check the delimiter",
+            )
+        if target is None:
+            target, note = guess_target(frame, excluded=(group, time))
+            notes.append(note)
+        frame = _clean_rows(frame, target, name, notes)
+    return _assemble(frame, name, origin, target, columns, group, time, require_target, notes)
+
+
+def _assemble(
+    frame: pd.DataFrame,
+    name: str,
+    origin: str,
+    target: str | None,
+    columns: Sequence[str] | None,
+    group: str | None,
+    time: str | None,
+    require_target: bool,
+    notes: list[Note],
+) -> Dataset:
+    y = frame[target] if target else None
+    groups = _codes(frame[group], group) if group else None
+    order = _time_values(frame[time]) if time else None
+    X = frame.drop(columns=[role for role in (target, group) if role])
+    if group:
+        notes.append(Note(f"column {group!r}", "says which rows belong together; it is no input"))
+    if columns is not None:
+        kept = [column for column in columns if column not in (target, group)]
+        left = X.shape[1] - len(kept)
+        if left:
+            notes.append(Note("columns", "left out: they are not among the columns asked for", left))
+        X = X[kept]
+    if require_target:
+        X = _clean_columns(X, notes)
+        if not X.shape[1]:
+            raise DataError(
+                "at least one column of inputs", f"none in {name} beside the target", "add columns"
+            )
+        _report_duplicates(X, notes)
+    data = Dataset(
+        name=name,
+        kind="table",
+        X=X,
+        y=y,
+        target=target,
+        notes=tuple(notes),
+        origin=origin,
+        groups=groups,
+        time=order,
+    )
+    return data
+
+
+def _no_column(column: str, frame: pd.DataFrame, name: str) -> DataError:
+    names = [str(c) for c in frame.columns]
+    lower = [c for c in names if c.lower() == column.lower()]
+    hint = f"did you mean {lower[0]!r}? " if lower else nearest(column, names)
+    shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return DataError(f"one of the columns of {name}", repr(column), f"{hint}there are: {shown}")
+
+
+def guess_target(frame: pd.DataFrame, excluded: Sequence[str | None] = ()) -> tuple[str, Note]:
+    """Guess the target's column by its name, else take the last; the note says which and why.
+
+    Examples
+    --------
+    >>> guess_target(pd.DataFrame({"Class": [1], "size": [2]}))[0]
+    'Class'
+    """
+    names = [str(c) for c in frame.columns if c not in excluded]
+    by_lower = {name.lower(): name for name in reversed(names)}
+    for candidate in TARGET_NAMES:
+        if candidate in by_lower:
+            found = by_lower[candidate]
+            return found, Note("target", f"guessed: {found!r}, by its name; --target names another")
+    return names[-1], Note("target", f"guessed: {names[-1]!r}, the last column; --target names another")
+
+
+def _clean_rows(frame: pd.DataFrame, target: str, name: str, notes: list[Note]) -> pd.DataFrame:
+    y = frame[target]
+    missing = y.isna()
+    if pd.api.types.is_float_dtype(y.dtype):
+        missing |= np.isinf(y.to_numpy(dtype=float, na_value=np.nan))
+    if missing.all():
+        raise DataError(
+            f"values in the target {target!r}", f"none in {name}", "name another column as the target"
+        )
+    keep = ~missing.to_numpy()
+    if missing.any():
+        why = f"dropped: {target!r} is missing there"
+        notes.append(Note("rows without a target", why, int(missing.sum())))
+    single, note = clean_labels(y[keep], target, name)
+    if note is not None:
+        notes.append(note)
+        keep[np.flatnonzero(keep)[single]] = False
+    return frame if keep.all() else frame[keep].reset_index(drop=True)
+
+
+def clean_labels(y: Any, target: str, name: str) -> tuple[np.ndarray, Note | None]:
+    """Find the rows whose class has no other row.
+
+    Returns
+    -------
+    tuple of array and Note or None
+        True for each row to drop, shape (n,), and the note on them.
+
+    Raises
+    ------
+    DataError
+        If the target has one value only, or nearly every row a class of its own.
+    """
+    series = (
+        pd.Series(np.asarray(y, dtype=object)) if not isinstance(y, pd.Series) else y.reset_index(drop=True)
+    )
+    counts = series.value_counts()
+    if len(counts) < 2:
+        raise DataError(
+            f"different values in the target {target!r}",
+            f"only {counts.index[0]!r} in {name}",
+            "name another column as the target, or add rows of another class",
+        )
+    none = np.zeros(len(series), dtype=bool)
+    if not looks_like_classes(y):
+        return none, None
+    lonely = counts.index[counts == 1]
+    if not len(lonely):
+        return none, None
+    if len(counts) - len(lonely) < 2:
+        raise DataError(
+            f"at least two classes of two rows in the target {target!r}",
+            f"{len(lonely)} of {len(counts)} classes with a single row in {name}",
+            "name another column as the target, or add rows",
+        )
+    rows = series.isin(lonely).to_numpy()
+    shown = ", ".join(repr(c) for c in sorted(map(str, lonely))[:5]) + (", ..." if len(lonely) > 5 else "")
+    why = f"dropped: one row can be learned from or tested on, not both ({shown})"
+    return rows, Note("classes of a single row", why, int(rows.sum()))
+
+
+def _clean_columns(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
+    for column in list(X.columns):
+        series = X[column]
+        if series.isna().all():
+            X = X.drop(columns=column)
+            notes.append(Note(f"column {column!r}", "dropped: no row has a value"))
+        elif column == "Unnamed: 0" and np.array_equal(series.to_numpy(), np.arange(len(X))):
+            X = X.drop(columns=column)
+            notes.append(Note("first column", "dropped: it has no name and counts the rows"))
+        elif (
+            pd.api.types.is_float_dtype(series.dtype)
+            and np.isinf(values := series.to_numpy(dtype=float)).any()
+        ):
+            X = X.assign(**{column: series.where(np.isfinite(values))})
+            why = "infinite values were taken as missing"
+            notes.append(Note(f"column {column!r}", why, int(np.isinf(values).sum())))
+        elif not pd.api.types.is_numeric_dtype(series.dtype):
+            n_unique = series.nunique()
+            if n_unique > MANY_CATEGORIES and not pd.api.types.is_datetime64_any_dtype(series.dtype):
+                why = f"kept, with high cardinality: {n_unique:,} different values in {len(X):,} rows"
+                notes.append(Note(f"column {column!r}", why))
+    constant = [str(c) for c in X.columns if X[c].nunique(dropna=False) == 1]
+    if constant:
+        shown = ", ".join(map(repr, constant[:5])) + (", ..." if len(constant) > 5 else "")
+        notes.append(Note("constant columns", f"kept, but they tell nothing: {shown}", len(constant)))
+    return X
+
+
+def _report_duplicates(X: pd.DataFrame, notes: list[Note]) -> None:
+    hashes = row_hashes(X)
+    repeated = len(hashes) - len(np.unique(hashes))
+    if repeated:
+        why = "kept: their inputs equal those of an earlier row; a split keeps equal rows on one side"
+        notes.append(Note("duplicate rows", why, repeated))
+
+
+def _codes(series: pd.Series, column: str | None) -> np.ndarray:
+    """Groups as they are named, for the reader of an error; a missing one cannot be placed."""
+    if series.isna().any():
+        raise DataError(
+            f"a group in every row of {column!r}",
+            f"{int(series.isna().sum())} missing",
+            "fill or drop those rows",
+        )
+    values = series.to_numpy()
+    return values if values.dtype.kind in "biuf" else values.astype(str)
+
+
+def _time_values(series: pd.Series) -> np.ndarray:
+    if series.isna().any():
+        raise DataError(
+            f"a time in every row of {series.name!r}",
+            f"{int(series.isna().sum())} missing",
+            "fill or drop those rows",
+        )
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return series.to_numpy()
+    times = parse_dates(series)
+    if times.isna().any():
+        bad = series[times.isna()].iloc[0]
+        raise DataError(f"dates in every row of {series.name!r}", f"{bad!r} among them", "correct those rows")
+    return times.to_numpy()

@@ -1,0 +1,1 @@
+"""The contract between a module and fit, predict, sample and score; and how a fitted estimator is kept."""

@@ -1,0 +1,227 @@
+"""What all classifiers share: classes and weights on the way in, probabilities on the way out."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from gradus.core.errors import InputError, SettingError
+from gradus.core.options import option
+from gradus.data.batches import Batch
+from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
+from gradus.estimators.gradient import GradientEstimator
+from gradus.estimators.inputs import check_weights
+from gradus.networks.heads import BinaryHead, CategoricalHead, ClassHead, MultiLabelHead, OrdinalHead
+from gradus.training.losses import LossFunction, head_loss
+
+__all__ = ["GradientClassifier"]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimator):
+    """Base of classifiers trained by gradients; a subclass says what its inputs are and which body reads them."""
+
+    head: Literal["auto", "categorical", "ordinal"] = option(
+        "auto", "auto: one logit for two classes, independent ones for several labels, else one a class"
+    )
+    class_weight: Literal["balanced"] | dict | None = option(None, "weight of each class in the loss")
+    label_smoothing: float = option(0.0, "share of a target's probability spread over all classes", low=0, high=0.99)
+
+    # -- what a subclass gives -----------------------------------------------------------------------------------
+
+    def _encode_inputs(self, X: Any, weights: Tensor | None, *, reset: bool) -> Batch:
+        raise NotImplementedError
+
+    def _network(self, head_of: Any) -> nn.Module:
+        raise NotImplementedError
+
+    @property
+    def _input_names(self) -> tuple[str, ...]:
+        return ("inputs",)
+
+    # -- fitting -------------------------------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Training inputs.
+        y : array-like of shape (n,), or (n, labels) of zeros and ones
+            Classes, or for several labels at once an indicator matrix.
+        sample_weight : array-like of shape (n,), optional
+            Weight of each row's loss, 0 or more.
+        X_val, y_val : array-like, optional
+            Validation data, which early stopping follows.
+
+        Returns
+        -------
+        self
+            The fitted classifier.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Make one pass over a part of the data; the first call names all ``classes``.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array-like of shape (n_classes,), optional
+            All classes that will come; needed in the first call unless it shows them all.
+        """
+        first = not hasattr(self, "network_")
+        if first and classes is not None:
+            self._classes_to_come = np.unique(np.asarray(classes))
+        try:
+            return self._partial_fit(X, y, sample_weight, first=first)
+        finally:
+            vars(self).pop("_classes_to_come", None)
+
+    def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
+        if reset and y is None:
+            # scikit-learn's own words, which its checks look for
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        if y is None:
+            return self._encode_inputs(X, None, reset=reset)
+        rows = len(y) if hasattr(y, "__len__") else 0
+        weights = check_weights(sample_weight, rows)
+        inputs = self._encode_inputs(X, weights, reset=reset)
+        n = len(next(iter(inputs.values())))
+        targets = self._encode_targets(y, n, reset=reset)
+        weights = self._weights(targets, weights)
+        batch = {**inputs, "targets": targets} | ({} if weights is None else {"weights": weights})
+        if weights is not None and bool((weights == 0).any()):
+            # a row of weight zero is a row that is not there, to the last bit
+            batch = {name: tensor[weights > 0] for name, tensor in batch.items()}
+        if reset:
+            present = targets if weights is None else targets[weights > 0]
+            self._check_classes(present)
+        return batch
+
+    def _encode_targets(self, y: Any, n: int, *, reset: bool) -> Tensor:
+        check_classification_targets(y)
+        self_multilabel = type_of_target(y) == "multilabel-indicator"
+        if reset:
+            self.multilabel_ = self_multilabel
+        if self_multilabel != self.multilabel_:
+            raise InputError("targets of the kind fitted", type_of_target(y), "pass the same kind of targets")
+        if self_multilabel:
+            labels = np.asarray(y.todense() if hasattr(y, "todense") else y)
+            if reset:
+                self.classes_ = np.arange(labels.shape[1])
+            return torch.from_numpy(labels.astype(np.float32))
+        labels = column_or_1d(y, warn=True)
+        if len(labels) != n:
+            raise InputError(f"y with {n} rows, as many as X", str(len(labels)), "pass one class for each row")
+        if reset:
+            known = getattr(self, "_classes_to_come", None)
+            self.classes_ = np.unique(labels) if known is None else known
+        index = np.searchsorted(self.classes_, labels).clip(0, len(self.classes_) - 1)
+        if (self.classes_[index] != labels).any():
+            strange = labels[self.classes_[index] != labels][0]
+            known_text = ", ".join(map(str, self.classes_[:5]))
+            raise InputError(f"classes that were fitted ({known_text} ...)", repr(strange), "fit again with all classes")
+        return torch.from_numpy(index.astype(np.int64))
+
+    def _check_classes(self, targets: Tensor) -> None:
+        if not self.multilabel_ and len(self.classes_) < 2:
+            raise InputError(
+                "at least 2 classes in y", f"1 class ({self.classes_[0]!r})", "check the target column or the filter"
+            )
+        if self.head == "ordinal" and self.multilabel_:
+            raise SettingError("head='auto' for several labels", "'ordinal'", "set head='auto'")
+
+    def _weights(self, targets: Tensor, weights: Tensor | None) -> Tensor | None:
+        if self.class_weight is None:
+            return weights
+        if self.multilabel_:
+            raise SettingError("class_weight=None for several labels", repr(self.class_weight), "use sample_weight")
+        present = self.classes_[np.unique(targets.numpy())]
+        given = self.class_weight
+        if isinstance(given, dict):
+            strange = [c for c in given if c not in set(self.classes_.tolist())]
+            if strange:
+                raise SettingError(f"class_weight keyed by the classes {self.classes_}", repr(strange[0]), "name a class")
+            table = {c: given.get(c, 1.0) for c in self.classes_.tolist()}
+        else:
+            counted = self.classes_[targets.numpy()]
+            balanced = compute_class_weight("balanced", classes=present, y=counted, sample_weight=weights)
+            table = dict(zip(present.tolist(), balanced, strict=True))
+        each = torch.tensor([float(table.get(c, 1.0)) for c in self.classes_.tolist()])[targets]
+        return each if weights is None else each * weights
+
+    def _split(self, tensors: Batch, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        targets = tensors["targets"].numpy()
+        rows = np.arange(len(targets))
+        counts = np.bincount(targets) if targets.ndim == 1 else np.array([0])
+        held = max(1, round(len(rows) * fraction))
+        fits = counts[counts > 0].min() >= 2 and held >= (counts > 0).sum() and len(rows) - held >= (counts > 0).sum()
+        if len(rows) < 2:
+            return rows, rows[:0]
+        train, valid = train_test_split(rows, test_size=held, random_state=seed % 2**32, stratify=targets if fits else None)
+        return np.sort(train), np.sort(valid)
+
+    def _make_head(self, features: int) -> ClassHead:
+        classes = len(self.classes_)
+        if self.multilabel_:
+            return MultiLabelHead(features, classes)
+        if self.head == "ordinal":
+            return OrdinalHead(features, classes)
+        return BinaryHead(features) if self.head == "auto" and classes == 2 else CategoricalHead(features, classes)
+
+    def _build(self) -> nn.Module:
+        return self._network(self._make_head)
+
+    def _loss(self, network: Any) -> LossFunction:
+        return head_loss(network.head, label_smoothing=self.label_smoothing, inputs=self._input_names)
+
+    def _measure(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        measured = head_loss(network.head, metrics=True, inputs=self._input_names)(network, batch, torch.Generator())
+        return measured.total, measured.metrics["correct"], torch.as_tensor(measured.count)
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, shape (n, classes), float32; of each label where there are several."""
+        check_is_fitted(self)
+        return self._forward(X, self.network_.head.probabilities).numpy()
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithm of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the likeliest class of each row, shape (n,), or an indicator matrix of labels."""
+        check_is_fitted(self)
+        index = self._forward(X, self.network_.head.point).numpy()
+        return index if self.multilabel_ else self.classes_[index]
+
+    def predict_distribution(self, X: Any) -> Distribution:
+        """Return the predicted distribution of each row, a ``torch.distributions`` object of batch shape (n,)."""
+        check_is_fitted(self)
+        return copy.deepcopy(self.network_.head).cpu().distribution(self._forward(X))
+
+    def __sklearn_tags__(self) -> Any:
+        """Say to scikit-learn what this classifier takes."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+

@@ -1,0 +1,263 @@
+"""Estimators trained by gradients: from arrays to tensors, through the loop, to a fitted network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gradus.core.devices import choose_device
+from gradus.core.errors import InputError, NonFiniteError
+from gradus.core.options import option
+from gradus.core.randomness import derive, isolated, resolve_seed
+from gradus.core.threads import threads
+from gradus.data.batches import Batch, TensorBatches
+from gradus.estimators.base import Estimator
+from gradus.estimators.callbacks import ScikitCallbacks
+from gradus.estimators.digest import digest
+from gradus.training.checkpoints import CheckpointStore
+from gradus.training.loop import Callback, Trainer
+from gradus.training.losses import LossFunction
+from gradus.training.options import TrainingOptions
+from gradus.training.player import Player
+from gradus.training.probes import choose_precision, choose_threads
+from gradus.training.progress import ProgressBar
+
+__all__ = ["GradientEstimator"]
+
+# Rows that go through the network at once outside training: enough to fill the cores, little enough for memory.
+ANSWER_BYTES, ANSWER_ROWS = 1 << 24, 4096
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GradientEstimator(TrainingOptions, Estimator):
+    """Base of estimators that minimize a loss by gradients.
+
+    A subclass says how data become tensors (`_encode`), what network they need (`_build`), which loss each player
+    lowers (`_players`), and what is measured on validation data (`_evaluate`).
+    """
+
+    warm_start: bool = option(False, "let fit go on from the weights of the last fit")
+
+    # -- what a subclass gives -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
+        """Check data and turn them into tensors on the CPU; with ``reset``, learn shapes, classes and scales first."""
+
+    @abstractmethod
+    def _build(self) -> nn.Module:
+        """Make the network from settings and learned attributes, with fresh weights."""
+
+    @abstractmethod
+    def _loss(self, network: nn.Module) -> LossFunction:
+        """Return the loss that training lowers."""
+
+    @abstractmethod
+    def _measure(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the sums of loss and score over a validation batch, and the sum of weights."""
+
+    def _players(self, network: nn.Module, options: TrainingOptions, seed: int) -> list[Player]:
+        return [Player("network", network, self._loss(network), options, seed=seed)]
+
+    def _split(self, tensors: Batch, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows to train on and those held out."""
+        n = len(next(iter(tensors.values())))
+        order = np.random.default_rng(seed).permutation(n)
+        held = max(1, round(n * fraction))
+        return np.sort(order[held:]), np.sort(order[:held])
+
+    # -- fitting -------------------------------------------------------------------------------------------------
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        y_val: Any,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
+        self.check_settings()
+        warm = self.warm_start and hasattr(self, "network_")
+        if not warm:
+            self._forget()
+        self.seed_ = resolve_seed(self.random_state)
+        train = self._encode(X, y, sample_weight, reset=not warm)
+        valid = None if X_val is None else self._encode(X_val, y_val)
+        if valid is None and self.early_stopping is True:
+            rows, held = self._split(train, self.validation_fraction, derive(self.seed_, "validation"))
+            if len(rows) == 0 or len(held) == 0:
+                raise InputError("at least 2 rows where early_stopping holds some out", "1", "pass more rows")
+            train, valid = _take(train, rows), _take(train, held)
+        with isolated(derive(self.seed_, "weights")):
+            network = self.network_ if warm else self._build()
+        self._train(network, train, valid, callbacks)
+        return self
+
+    def _train(self, network: nn.Module, train: Batch, valid: Batch | None, callbacks: Sequence[Callback]) -> None:
+        """Train once, and again on everything where a retraining strategy of §7.8 asks for it."""
+        first = self._trainer(network, train, valid, callbacks, phase="main")
+        self._run(first)
+        if self.retrain != "none" and valid is not None and first.monitor is not None:
+            whole = {name: torch.cat([train[name], valid[name]]) for name in train if name in valid}
+            second = self._retrainer(first, whole, valid, callbacks)
+            self._run(second)
+
+    def _retrainer(self, first: Trainer, whole: Batch, valid: Batch, callbacks: Sequence[Callback]) -> Trainer:
+        monitor = first.monitor
+        if monitor is None:
+            raise InputError("a monitored first training", "none", "set early_stopping=True")
+        best = monitor.best_epoch
+        if self.retrain == "epochs":
+            # Algorithm 7.2: anew, for as many passes over all data as the best epoch had seen of its part.
+            with isolated(derive(self.seed_, "weights")):
+                network = self._build()
+            return self._trainer(network, whole, None, callbacks, phase="retrain", epochs=best + 1)
+        # Algorithm 7.3: go on until validation data, now trained on, fit as well as training data did.
+        goal = first.history[best]["loss"]
+        first.options = replace_options(self)
+        return self._trainer(
+            first.network, whole, valid, callbacks, phase="retrain", until=lambda row: row["valid_loss"] < goal
+        )
+
+    def _trainer(
+        self,
+        network: nn.Module,
+        train: Batch,
+        valid: Batch | None,
+        callbacks: Sequence[Callback],
+        *,
+        phase: str,
+        epochs: int | None = None,
+        until: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> Trainer:
+        device = choose_device(self.device)
+        seed = derive(self.seed_, phase)
+        network.to(device)
+        train = {name: tensor.to(device) for name, tensor in train.items()}
+        n_rows = len(next(iter(train.values())))
+        options = replace_options(self, max_epochs=self.max_epochs if epochs is None else epochs)
+        batches = TensorBatches(train, batch_size=min(self.batch_size, n_rows), seed=derive(seed, "order"))
+        probe = next(batches.epoch(0))
+        n_threads = choose_threads(network, self._loss(network), probe, self.n_threads)
+        options = replace(options, precision=choose_precision(network, self._loss(network), probe, self.precision))
+        store, tag = None, ""
+        if self.checkpoint is not None:
+            store = CheckpointStore(Path(self.checkpoint) / phase)
+            tag = digest(self, train)
+        watch = until is None and valid is not None and self.early_stopping is not False
+        evaluate = None
+        if valid is not None:
+            evaluate = partial(self._evaluate, {name: tensor.to(device) for name, tensor in valid.items()})
+        told: list[Callback] = [ScikitCallbacks(self), *callbacks]
+        if self.verbose:
+            told.append(ProgressBar(type(self).__name__))
+        return Trainer(
+            network,
+            self._players(network, options, derive(seed, "loss")),
+            batches,
+            options,
+            evaluate=evaluate,
+            seed=seed,
+            n_threads=n_threads,
+            callbacks=told,
+            watch=watch,
+            until=until,
+            tag=tag,
+            store=store,
+        )
+
+    def _run(self, trainer: Trainer) -> None:
+        """Run the loop and keep what it learned, also when it stops on a NaN with the last good weights."""
+        try:
+            trainer.run()
+        except NonFiniteError:
+            trainer.finished = "not_finite"
+            raise
+        finally:
+            self.network_ = trainer.network.eval()
+            self.history_ = trainer.history
+            self.n_epochs_, self.n_steps_ = len(trainer.history), trainer.step
+            self.stopped_by_ = trainer.finished
+            self.n_threads_ = trainer.n_threads
+            self.precision_ = trainer.options.precision
+            self.fit_seconds_ = trainer.elapsed
+            monitor = trainer.monitor
+            self.best_epoch_ = None if monitor is None else monitor.best_epoch
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, *, first: bool) -> Self:
+        """One pass over the data given, with the optimizer's memory of the passes before."""
+        self.check_settings()
+        if first:
+            self._forget()
+            self.seed_ = resolve_seed(self.random_state)
+        train = self._encode(X, y, sample_weight, reset=first)
+        if first:
+            with isolated(derive(self.seed_, "weights")):
+                self.network_ = self._build()
+            self.history_, self.n_steps_ = [], 0
+        history, steps, memory = self.history_, self.n_steps_, getattr(self, "_memory", None)
+        trainer = self._trainer(self.network_, train, None, (), phase=f"pass {len(history)}", epochs=1)
+        if memory is not None:
+            for player, state in zip(trainer.players, memory, strict=True):
+                player.load_state_dict(state)
+        self._run(trainer)
+        self._memory = [player.state_dict() for player in trainer.players]
+        rows = [{**row, "epoch": row["epoch"] + len(history), "step": row["step"] + steps} for row in self.history_]
+        self.history_, self.n_epochs_, self.n_steps_ = history + rows, len(history) + 1, steps + trainer.step
+        return self
+
+    def _forget(self) -> None:
+        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("__")] + ["_memory"]:
+            vars(self).pop(name, None)
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _evaluate(self, valid: Batch, network: nn.Module) -> Mapping[str, float]:
+        sums = [torch.stack([s.double().reshape(()) for s in self._measure(network, b)]) for b in _chunks(valid)]
+        loss, score, count = torch.stack(sums).sum(0).tolist()
+        return {"loss": loss / count, "score": score / count}
+
+    @torch.inference_mode()
+    def _forward(self, X: Any, answer: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return the network's parameters for ``X``, or what ``answer`` makes of them, on the CPU."""
+        network = self.network_.eval()
+        device = next(network.parameters()).device
+        parts = []
+        with threads(self.n_threads_):
+            for batch in _chunks(self._encode(X)):
+                parameters = network(*(tensor.to(device) for tensor in batch.values()))
+                parts.append((parameters if answer is None else answer(parameters)).cpu())
+        return torch.cat(parts)
+
+    def _rebuild(self) -> dict[str, nn.Module]:
+        with isolated(0):
+            return {"network_": self._build().eval()}
+
+
+def replace_options(estimator: TrainingOptions, **changes: Any) -> TrainingOptions:
+    """Return the training settings of ``estimator`` alone, with ``changes``."""
+    names = TrainingOptions.__dataclass_fields__
+    return TrainingOptions(**{name: getattr(estimator, name) for name in names} | changes)
+
+
+def _take(tensors: Batch, rows: np.ndarray) -> Batch:
+    index = torch.from_numpy(rows)
+    return {name: tensor[index] for name, tensor in tensors.items()}
+
+
+def _chunks(tensors: Batch) -> list[Batch]:
+    first = next(iter(tensors.values()))
+    bytes_each = sum(t[:1].numel() * t.element_size() for t in tensors.values())
+    size = max(1, min(ANSWER_ROWS, ANSWER_BYTES // max(1, bytes_each)))
+    parts = [tensor.split(size) for tensor in tensors.values()]
+    return [dict(zip(tensors, part, strict=True)) for part in zip(*parts, strict=True)] if len(first) else []

@@ -1,0 +1,48 @@
+"""From what a user passes to what a network takes: tables of numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from gradus.core.errors import InputError
+
+__all__ = ["check_table", "check_weights"]
+
+
+def check_table(estimator: Any, X: Any, *, reset: bool) -> Tensor:
+    """Check a table of numbers by scikit-learn's rules and return it as float32, of shape (rows, columns).
+
+    Raises
+    ------
+    ValueError
+        If it is not two-dimensional, holds NaN or infinity, or has another width than the estimator was fitted with.
+    """
+    array = validate_data(estimator, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=1)
+    return torch.from_numpy(array)
+
+
+def check_weights(sample_weight: Any, n: int) -> Tensor | None:
+    """Return sample weights as float32 of shape (n,), or None where all are one.
+
+    Raises
+    ------
+    InputError
+        If their number is wrong, one is negative or not finite, or all are zero.
+    """
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n, float(weights))
+    if weights.shape != (n,):
+        raise InputError(f"sample_weight of shape ({n},)", str(weights.shape), "pass one weight for each row")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise InputError("finite sample weights of 0 or more", "others", "replace or drop those rows")
+    if not weights.any():
+        raise InputError("a positive sample weight", "zeros only", "leave sample_weight out")
+    return torch.from_numpy(weights.astype(np.float32))

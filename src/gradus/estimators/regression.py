@@ -1,0 +1,184 @@
+"""What all regressors share: targets in their own units on the way in and out, distributions between."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_array, check_is_fitted
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from gradus.core.errors import InputError, SettingError
+from gradus.core.options import option
+from gradus.data.batches import Batch
+from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
+from gradus.estimators.gradient import GradientEstimator
+from gradus.estimators.inputs import check_weights
+from gradus.networks.heads import (
+    GaussianHead,
+    Head,
+    MixtureDensityHead,
+    NegativeBinomialHead,
+    PoissonHead,
+    QuantileHead,
+)
+from gradus.networks.preparation import moments
+from gradus.training.losses import LossFunction, head_loss
+
+__all__ = ["GradientRegressor"]
+
+HeadName = Literal["gaussian", "gaussian_learned", "mixture", "quantile", "poisson", "negative_binomial"]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator):
+    """Base of regressors trained by gradients; a subclass says what its inputs are and which body reads them."""
+
+    head: HeadName = option("gaussian", "distribution of the target; gaussian has one variance for all rows")
+    components: int = option(5, "components of the mixture head", low=1)
+    quantiles: tuple[float, ...] = option((0.05, 0.25, 0.5, 0.75, 0.95), "levels of the quantile head", above=0, high=0.999)
+
+    # -- what a subclass gives -----------------------------------------------------------------------------------
+
+    def _encode_inputs(self, X: Any, weights: Tensor | None, *, reset: bool) -> Batch:
+        raise NotImplementedError
+
+    def _network(self, head_of: Any) -> nn.Module:
+        raise NotImplementedError
+
+    @property
+    def _input_names(self) -> tuple[str, ...]:
+        return ("inputs",)
+
+    # -- fitting -------------------------------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Training inputs.
+        y : array-like of shape (n,) or (n, outputs)
+            Targets, in any unit; counts for the count heads.
+        sample_weight : array-like of shape (n,), optional
+            Weight of each row's loss, 0 or more.
+        X_val, y_val : array-like, optional
+            Validation data, which early stopping follows.
+
+        Returns
+        -------
+        self
+            The fitted regressor.
+        """
+        self._fit(X, y, sample_weight, X_val, y_val)
+        if self.head == "gaussian":
+            self._fit_variance(X if X_val is None else X_val, y if y_val is None else y_val)
+        return self
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Make one pass over a part of the data; the first call settles shapes and scales."""
+        self._partial_fit(X, y, sample_weight, first=not hasattr(self, "network_"))
+        if self.head == "gaussian":
+            self._fit_variance(X, y)
+        return self
+
+    def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
+        if reset and y is None:
+            # scikit-learn's own words, which its checks look for
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        if y is None:
+            return self._encode_inputs(X, None, reset=reset)
+        rows = len(y) if hasattr(y, "__len__") else 0
+        weights = check_weights(sample_weight, rows)
+        inputs = self._encode_inputs(X, weights, reset=reset)
+        targets = self._encode_targets(y, len(next(iter(inputs.values()))), weights, reset=reset)
+        batch = {**inputs, "targets": targets} | ({} if weights is None else {"weights": weights})
+        if weights is not None and bool((weights == 0).any()):
+            # a row of weight zero is a row that is not there, to the last bit
+            batch = {name: tensor[weights > 0] for name, tensor in batch.items()}
+        return batch
+
+    def _encode_targets(self, y: Any, n: int, weights: Tensor | None, *, reset: bool) -> Tensor:
+        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if values.ndim == 2 and values.shape[1] == 1 and not reset and self.n_outputs_ == 0:
+            values = values[:, 0]
+        if len(values) != n:
+            raise InputError(f"y with {n} rows, as many as X", str(len(values)), "pass one target for each row")
+        if reset:
+            if values.ndim == 2 and values.shape[1] == 1:
+                from sklearn.utils.validation import column_or_1d
+
+                values = column_or_1d(values, warn=True)
+            self.n_outputs_ = 0 if values.ndim == 1 else values.shape[1]
+            if self.head in ("poisson", "negative_binomial") and ((values < 0) | (values % 1 != 0)).any():
+                raise InputError(f"counts 0, 1, 2 ... with head={self.head!r}", "other values", "set head='gaussian'")
+            if self.head == "mixture" and self.n_outputs_:
+                raise SettingError("one target with head='mixture'", f"{self.n_outputs_}", "set head='gaussian_learned'")
+            mean, std, _ = moments(values.reshape(n, -1), weights)
+            shape = (self.n_outputs_,) if self.n_outputs_ else ()
+            self.target_mean_, self.target_std_ = mean.numpy().reshape(shape), std.numpy().reshape(shape)
+        expected = (n, self.n_outputs_) if self.n_outputs_ else (n,)
+        if values.shape != expected:
+            raise InputError(f"y of shape {expected}", str(values.shape), "pass the columns that were fitted")
+        return torch.from_numpy(values.astype(np.float32))
+
+    def _make_head(self, features: int) -> Head:
+        outputs = self.n_outputs_ or None
+        heads = {
+            "gaussian": lambda: GaussianHead(features, outputs),
+            "gaussian_learned": lambda: GaussianHead(features, outputs, variance="learned"),
+            "mixture": lambda: MixtureDensityHead(features, outputs, components=self.components),
+            "quantile": lambda: QuantileHead(features, outputs, quantiles=tuple(self.quantiles)),
+            "poisson": lambda: PoissonHead(features, outputs),
+            "negative_binomial": lambda: NegativeBinomialHead(features, outputs),
+        }
+        head = heads[self.head]()
+        head.set_scale(self.target_mean_, self.target_std_)
+        return head
+
+    def _build(self) -> nn.Module:
+        return self._network(self._make_head)
+
+    def _loss(self, network: Any) -> LossFunction:
+        return head_loss(network.head, inputs=self._input_names)
+
+    def _measure(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Score is the share of the training targets' variance explained: near R squared, and a sum over rows."""
+        measured = head_loss(network.head, metrics=True, inputs=self._input_names)(network, batch, torch.Generator())
+        count = torch.as_tensor(measured.count)
+        variance = float(np.mean(np.square(self.target_std_))) or 1.0
+        return measured.total, count - measured.metrics["squared_error"] / variance, count
+
+    @torch.no_grad()
+    def _fit_variance(self, X: Any, y: Any) -> None:
+        """Give the fixed-variance head the residuals' variance, of held-out rows where there are any."""
+        batch = self._encode(X, y)
+        head = self.network_.head
+        head.fit_variance(self._forward(X).to(head.location.device), batch["targets"].to(head.location.device))
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the prediction (mean, or median for quantiles) in the targets' units, shape of y, float32."""
+        check_is_fitted(self)
+        return self._forward(X, self.network_.head.point).numpy()
+
+    def predict_distribution(self, X: Any) -> Distribution:
+        """Return the predicted distribution of each row, a ``torch.distributions`` object in the targets' units."""
+        check_is_fitted(self)
+        return copy.deepcopy(self.network_.head).cpu().distribution(self._forward(X))
+
+    def __sklearn_tags__(self) -> Any:
+        """Say to scikit-learn what this regressor takes."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.head != "mixture"
+        return tags

@@ -1,0 +1,1 @@
+"""Chapter 11: metrics with intervals, baselines, and what to do next."""

@@ -1,0 +1,1 @@
+"""The run folder: its record, its report and its model card."""

@@ -1,0 +1,89 @@
+"""Optimizers by name: torch's own, fused where torch has a fused kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from gradus.core.errors import InputError
+from gradus.training.options import TrainingOptions
+
+__all__ = ["OPTIMIZERS", "build_optimizers", "weights_of"]
+
+# name -> (torch's class, its keyword arguments); an Ellipsis takes the value of the option of that name
+OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
+    "sgd": (torch.optim.SGD, {"fused": True}),
+    "momentum": (torch.optim.SGD, {"fused": True, "momentum": ...}),
+    "nesterov": (torch.optim.SGD, {"fused": True, "momentum": ..., "nesterov": True}),
+    "adagrad": (torch.optim.Adagrad, {"fused": True}),
+    "rmsprop": (torch.optim.RMSprop, {"foreach": True}),
+    "adam": (torch.optim.Adam, {"fused": True}),
+    "adamw": (torch.optim.AdamW, {"fused": True}),
+    "muon": (torch.optim.Muon, {"momentum": ..., "adjust_lr_fn": "match_rms_adamw"}),
+    "lbfgs": (torch.optim.LBFGS, {"line_search_fn": "strong_wolfe"}),
+}
+
+
+def weights_of(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Return the weight matrices and kernels among ``parameters``.
+
+    Biases and gains have one axis; penalizing them underfits (Goodfellow et al. 2016, §7.1).
+    """
+    return [p for p in parameters if p.ndim >= 2]
+
+
+def build_optimizers(parameters: Iterable[nn.Parameter], options: TrainingOptions) -> list[Optimizer]:
+    """Return the torch optimizers that ``options`` name for ``parameters``.
+
+    There is one, except for Muon, which is defined for matrices only and leaves the rest to AdamW.
+
+    Parameters
+    ----------
+    parameters : iterable of nn.Parameter
+        What is to be moved.
+    options : TrainingOptions
+        ``optimizer``, ``learning_rate``, ``momentum`` and ``weight_decay`` are read.
+
+    Raises
+    ------
+    InputError
+        If there is no parameter that requires a gradient.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(3, 2)
+    >>> [type(o).__name__ for o in build_optimizers(layer.parameters(), TrainingOptions(optimizer="muon"))]
+    ['Muon', 'AdamW']
+    """
+    moved = [p for p in parameters if p.requires_grad]
+    if not moved:
+        raise InputError("a network with a parameter to train", "none", "unfreeze a layer (requires_grad_(True))")
+    if options.optimizer == "lbfgs":  # torch's L-BFGS takes one group and has no decay
+        return [_build("lbfgs", [{"params": moved}], options)]
+    if options.optimizer == "muon":
+        matrices = [p for p in moved if p.ndim == 2]
+        rest = [p for p in moved if p.ndim != 2]
+        muon = [_build("muon", [{"params": matrices}], options)] if matrices else []
+        return muon + ([_build("adamw", _groups(rest, options.weight_decay), options)] if rest else [])
+    return [_build(options.optimizer, _groups(moved, options.weight_decay), options)]
+
+
+def _groups(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """One group where nothing decays (each group costs a kernel launch a step), two where matrices do."""
+    if not decay:
+        return [{"params": parameters, "weight_decay": 0.0}]
+    flat = [p for p in parameters if p.ndim < 2]
+    groups = [{"params": weights_of(parameters), "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _build(name: str, groups: list[dict[str, Any]], options: TrainingOptions) -> Optimizer:
+    cls, arguments = OPTIMIZERS[name]
+    filled = {key: getattr(options, key) if value is ... else value for key, value in arguments.items()}
+    if name == "muon":
+        filled["weight_decay"] = options.weight_decay
+    return cls(groups, lr=options.learning_rate, **filled)

@@ -1,0 +1,94 @@
+"""Timed probes: how many threads, and which precision, this network runs fastest with here."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from statistics import median
+from typing import Literal
+
+import torch
+from torch import nn
+
+from gradus.core.randomness import isolated
+from gradus.core.threads import candidates, measure_threads, threads
+from gradus.data.batches import Batch
+from gradus.training.losses import LossFunction
+
+__all__ = ["choose_precision", "choose_threads"]
+
+# Below this time a step on one thread is mostly overhead, which more threads cannot share.
+SMALL_STEP = 2e-3
+# The choice is remembered, so that two fits of one network in one process compute with the same threads and agree
+# to the last bit even where the machine's load changed between them.
+_chosen: dict[tuple[object, ...], int] = {}
+
+
+def choose_threads(network: nn.Module, loss: LossFunction, batch: Batch, asked: int | Literal["auto"]) -> int:
+    """Return ``asked``, or for ``"auto"`` the number of threads on which a training step is fastest.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Left as it is; a copy is timed.
+    loss : LossFunction
+        The loss of the step.
+    batch : Batch
+        One training batch.
+    asked : int or "auto"
+        The setting ``n_threads``.
+    """
+    if asked != "auto":
+        return int(asked)
+    if candidates() == [1]:
+        return 1
+    shapes = tuple(tuple(p.shape) for p in network.parameters())
+    key = (type(network).__name__, shapes, tuple((k, tuple(t.shape)) for k, t in batch.items()), tuple(candidates()))
+    if key not in _chosen:
+        work = _step(network, loss, batch, bf16=False)
+        with isolated(0), threads(1):
+            work()
+            start = time.perf_counter()
+            work()
+            small = time.perf_counter() - start < SMALL_STEP
+        with isolated(0):
+            _chosen[key] = 1 if small else measure_threads(work)
+    return _chosen[key]
+
+
+def choose_precision(
+    network: nn.Module, loss: LossFunction, batch: Batch, asked: Literal["float32", "bf16", "auto"]
+) -> Literal["float32", "bf16"]:
+    """Return ``asked``, or for ``"auto"`` bf16 where it makes a training step at least a fifth faster."""
+    if asked != "auto":
+        return asked
+    times: dict[bool, list[float]] = {False: [], True: []}
+    works = {bf16: _step(network, loss, batch, bf16=bf16) for bf16 in times}
+    with isolated(0):
+        for work in works.values():
+            work()
+        for _ in range(5):
+            for bf16, work in works.items():
+                start = time.perf_counter()
+                work()
+                times[bf16].append(time.perf_counter() - start)
+    return "bf16" if median(times[True]) * 1.2 < median(times[False]) else "float32"
+
+
+def _step(network: nn.Module, loss: LossFunction, batch: Batch, *, bf16: bool) -> Callable[[], None]:
+    """Return a training step without the update, on a copy: buffers and gradients of the original stay."""
+    probe = copy.deepcopy(network).train()
+    device = next(probe.parameters()).device
+    source = torch.Generator(device=device).manual_seed(0)
+
+    def work() -> None:
+        with torch.autocast(device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
+            result = loss(probe, batch, source)
+        probe.zero_grad(set_to_none=True)
+        (result.total / result.count).backward()
+        if device.type != "cpu":
+            getattr(torch, device.type).synchronize()
+
+    return work

@@ -1,0 +1,81 @@
+"""A progress bar on a terminal, and nothing where the output is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from gradus.training.loop import Event, Trainer
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar:
+    """Show epoch, loss, the last validation value, speed and time left while a network trains.
+
+    Parameters
+    ----------
+    label : str
+        What is being trained.
+    console : rich.console.Console, optional
+        Where to draw; standard error by default. Nothing is drawn unless it is a terminal.
+    """
+
+    def __init__(self, label: str = "training", console: Console | None = None) -> None:
+        self.label, self._console = label, console
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __call__(self, trainer: Trainer, event: Event) -> None:
+        """Draw what `event` changed."""
+        if event == "start":
+            self._open(trainer)
+        if self._bar is None or self._task is None:
+            return
+        if event in ("tick", "epoch"):
+            speed = trainer.step / max(trainer.seconds, 1e-9)
+            left = (trainer.total_steps - trainer.step) / max(speed, 1e-9)
+            if trainer.options.max_time is not None:
+                left = min(left, trainer.options.max_time - trainer.seconds)
+            self._bar.update(
+                self._task,
+                completed=trainer.step,
+                note=_note(trainer),
+                speed=f"{speed:,.0f} steps/s",
+                left=f"{max(0, round(left))} s left at most",
+            )
+        if event == "stop":
+            self._bar.stop()
+            self._bar = None
+
+    def _open(self, trainer: Trainer) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        console = self._console or Console(file=sys.stderr)
+        if not console.is_terminal:
+            return
+        columns = ("{task.description}", BarColumn(), "{task.fields[note]}", "{task.fields[speed]}", "{task.fields[left]}")
+        drawn = [TextColumn(c) if isinstance(c, str) else c for c in columns]
+        self._bar = Progress(*drawn, console=console, transient=True, refresh_per_second=5)
+        self._task = self._bar.add_task(
+            self.label, total=trainer.total_steps, completed=trainer.step, note="", speed="", left=""
+        )
+        self._bar.start()
+
+
+def _note(trainer: Trainer) -> str:
+    """Return the epoch, the newest training loss (one number fetched) and the last validation values."""
+    words = [f"epoch {trainer.epoch + 1}/{trainer.options.max_epochs}"]
+    player = trainer.players[0]
+    if player.totals:
+        words.append(f"loss {float(player.totals[-1]) / float(player.counts[-1]):.4g}")
+    elif trainer.history:
+        words.append(f"loss {next(v for k, v in trainer.history[-1].items() if k.endswith('loss')):.4g}")
+    if trainer.history:
+        words += [f"{k} {v:.4g}" for k, v in trainer.history[-1].items() if k.startswith("valid_")]
+    return "  ".join(words)

@@ -1,0 +1,93 @@
+"""What a checkpoint of training holds, and how a new process takes it up to the same bits."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gradus.core.errors import SettingError
+from gradus.training.checkpoints import CheckpointStore
+from gradus.training.schedules import Plateau
+
+if TYPE_CHECKING:
+    from gradus.training.loop import Trainer
+
+__all__ = ["load_trainer", "random_states", "restore_random_states", "save_trainer"]
+
+# Reasons that only a larger budget or a new command can lift are found again by the resumed process itself.
+FINAL = {"early_stopping", "target"}
+
+
+def random_states(device: torch.device) -> dict[str, Any]:
+    """Return the states of torch's global generators on the processor and ``device``."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        states[device.type] = getattr(torch, device.type).get_rng_state()
+    return states
+
+
+def restore_random_states(device: torch.device, states: dict[str, Any]) -> None:
+    """Put states of `random_states` back; a device other than the saved one keeps its own."""
+    torch.set_rng_state(states["cpu"].cpu())
+    if device.type in states and device.type != "cpu":
+        getattr(torch, device.type).set_rng_state(states[device.type].cpu())
+
+
+def save_trainer(trainer: Trainer, store: CheckpointStore) -> None:
+    """Write one checkpoint: weights, and everything else that decides the next step."""
+    average, monitor = trainer.average, trainer.monitor
+    state = {
+        "tag": trainer.tag,
+        "seed": trainer.seed,
+        "n_threads": trainer.n_threads,
+        "position": [trainer.epoch, trainer.offset, trainer.step],
+        "elapsed": trainer.seconds,
+        "finished": trainer.finished if trainer.finished in FINAL else None,
+        "players": {player.name: player.state_dict() for player in trainer.players},
+        "plateau": list(trainer.plateau),
+        "average": None if average is None else {"updates": average.updates, "values": average.values},
+        "monitor": None if monitor is None else monitor.state_dict(),
+        "history": trainer.history,
+        "random": random_states(trainer.device),
+    }
+    score = None if monitor is None or not trainer.history else monitor.sign * trainer.history[-1][monitor.key]
+    store.save(trainer.step, {"model": dict(trainer.network.state_dict()), "state": state}, score=score)
+
+
+def load_trainer(trainer: Trainer, store: CheckpointStore) -> None:
+    """Take up the newest sound checkpoint of ``store``, if there is any.
+
+    Raises
+    ------
+    SettingError
+        If the checkpoint belongs to other data or settings.
+    DamagedFileError
+        If there are checkpoints and none of them is sound.
+    """
+    if not store.steps():
+        return
+    loaded = store.load()
+    for name in loaded.skipped:
+        warnings.warn(f"{name} is damaged; went back to the checkpoint of step {loaded.step}", stacklevel=2)
+    state = loaded.parts["state"]
+    if state["tag"] != trainer.tag:
+        raise SettingError(
+            "a checkpoint of the same data and settings",
+            f"one of others in {store.folder}",
+            "name an empty folder, or repeat the settings the checkpoint was made with",
+        )
+    trainer.network.load_state_dict(loaded.parts["model"])
+    trainer.seed, trainer.n_threads = state["seed"], state["n_threads"]
+    trainer.epoch, trainer.offset, trainer.step = state["position"]
+    trainer.elapsed, trainer.finished = state["elapsed"], state["finished"]
+    trainer.plateau, trainer.history = Plateau(*state["plateau"]), state["history"]
+    for player in trainer.players:
+        player.load_state_dict(state["players"][player.name])
+    if trainer.average is not None:
+        trainer.average.updates = state["average"]["updates"]
+        torch._foreach_copy_(trainer.average.values, state["average"]["values"])
+    if trainer.monitor is not None:
+        trainer.monitor.load_state_dict(state["monitor"])
+    trainer.random_states, trainer.resumed_from = state["random"], loaded.step
