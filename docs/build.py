@@ -1,7 +1,8 @@
 """Build the site strictly: Zensical's own warnings and those of the docstring reader are errors.
 
-Run by ``make docs``. Zensical's strict mode counts links, anchors and footnotes; what mkdocstrings and griffe say
-about a docstring (a parameter that the signature lacks, an object that cannot be found) only appears in the log.
+Run by ``make docs``. Zensical's strict mode counts links, anchors and footnotes; what mkdocstrings and griffe
+say about a docstring (a parameter that the signature lacks, an object that cannot be found) only stands in
+the log.
 """
 
 import re

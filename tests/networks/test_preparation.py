@@ -31,6 +31,12 @@ def test_large_means_keep_their_digits():
     assert out.std(unbiased=False).item() == pytest.approx(1, abs=1e-5) and abs(out.mean().item()) < 0.07
 
 
+def test_the_layer_subtracts_before_it_divides():
+    X = 1e6 + torch.arange(-8.0, 9.0).unsqueeze(1)  # exact in single precision, and so is their mean
+    wanted = torch.arange(-8.0, 9.0).unsqueeze(1) / 24**0.5
+    torch.testing.assert_close(Standardize.from_data(X)(X), wanted)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e8 + 0.1, 123456.789])
 def test_constant_columns_become_zeros(value):
     X = np.full((1001, 1), value)

@@ -13,6 +13,13 @@ from gradus.training.losses import Loss, head_loss
 GENERATOR = torch.Generator()
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Draws do not depend on which tests ran before."""
+    with isolated(0):
+        yield
+
+
 def classifier(head=None):
     with isolated(0):
         return HeadedNetwork(None, MLP(4, (8,)), head or CategoricalHead(8, 3)).double()
@@ -133,7 +140,7 @@ def test_label_smoothing_out_of_range_is_refused(smoothing):
 
 
 def test_label_smoothing_needs_classes():
-    with pytest.raises(SettingError, match="head over classes, got 0.1 for a GaussianHead"):
+    with pytest.raises(SettingError, match=r"head over classes, got 0\.1 for a GaussianHead"):
         head_loss(GaussianHead(8), label_smoothing=0.1)
 
 

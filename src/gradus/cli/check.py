@@ -110,9 +110,9 @@ def _version(distribution: str) -> str | None:
 
 
 def _cache() -> tuple[Path, str | None]:
-    from gradus.data.cache import cache_home
+    from gradus.data.download import cache_folder
 
-    folder = cache_home()
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

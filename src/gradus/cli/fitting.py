@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gradus.cli.console import emit_json, progress_console, show
+from gradus.cli.console import emit_json, progress_console
 from gradus.core.errors import SettingError
+
+if TYPE_CHECKING:
+    from gradus.runs.record import RunFolder
 
 __all__ = ["add_to", "fit", "pairs", "resume"]
 
@@ -105,9 +108,10 @@ def resume(
     _answer(resume_run(run, console=progress_console(quiet)), as_json)
 
 
-def _answer(run: object, as_json: bool) -> None:
-    summary = run.summary()  # type: ignore[attr-defined]
+def _answer(run: RunFolder, as_json: bool) -> None:
+    from gradus.cli.present import run_facts, show_run
+
     if as_json:
-        emit_json(summary)
+        emit_json(run_facts(run))
     else:
-        show(summary)
+        show_run(run)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gradus.cli.console import emit_json, show, table, write
 
-__all__ = ["add_to", "inspect", "runs"]
+__all__ = ["add_to", "inspect", "list_facts", "runs"]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,13 +26,17 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Say what data hold, or what a run did, without fitting anything."""
+    if (Path(source) / "run.json").is_file():
+        from gradus.cli.present import run_facts, show_run
+        from gradus.runs.record import RunFolder
+
+        run = RunFolder.open(source)
+        emit_json(run_facts(run)) if as_json else show_run(run)
+        return
     from gradus.runs.job import inspect_source
 
     facts = inspect_source(source, target=target)
-    if as_json:
-        emit_json(facts)
-    else:
-        show(facts)
+    emit_json(facts) if as_json else show(facts)
 
 
 def runs(
@@ -40,13 +44,40 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """List the runs in a folder, the newest first."""
-    from gradus.runs.job import list_runs
-
-    records = list_runs(root)
+    rows = list_facts(root)
     if as_json:
-        emit_json(records)
-    elif not records:
+        emit_json(rows)
+    elif not rows:
         write(f"no runs in {root}; `gradus fit digits` makes one\n")
     else:
-        header = list(dict.fromkeys(key for record in records for key in record))
-        table(([record.get(key) for key in header] for record in records), header)
+        table((list(row.values()) for row in rows), [name.replace("_", " ") for name in rows[0]])
+
+
+def list_facts(root: Path) -> list[dict[str, Any]]:
+    """Return one row a run: where it is, when, what of, how it ended; a damaged one says so in its row."""
+    from gradus.core.errors import GradusError
+    from gradus.runs.record import RunFolder
+
+    rows = []
+    for folder in RunFolder.all(root):
+        row: dict[str, Any] = dict.fromkeys(
+            ("run", "created", "status", "data", "task", "chosen", "metric", "test")
+        )
+        row["run"] = str(folder.path)
+        try:
+            record = folder.read_record()
+        except GradusError as error:
+            row["status"] = f"damaged: {error.received}"
+        else:
+            rung = record.rung(record.chosen)
+            row |= {
+                "created": record.created,
+                "status": record.status,
+                "data": record.data.name if record.data else None,
+                "task": record.task,
+                "chosen": record.chosen,
+                "metric": record.metric.name if record.metric else None,
+                "test": rung.test.value if rung and rung.test else None,
+            }
+        rows.append(row)
+    return rows

@@ -31,10 +31,11 @@ for register in (fitting, predicting, looking, settings, book, check):
     register.add_to(app)
 
 
-def _say_version(asked: bool) -> None:
+def _say_version(asked: bool) -> bool:
     if asked:
         typer.echo(f"gradus {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
@@ -50,8 +51,8 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code.
 
-    0 is success, 2 an error that the message tells how to mend, 70 a fault of Gradus itself, 130 an interrupt.
-    With ``GRADUS_DEBUG=1`` in the environment errors are raised as they are.
+    0 is success, 2 an error that the message tells how to mend, 70 a fault of Gradus, 130 an interrupt. With
+    ``GRADUS_DEBUG=1`` in the environment errors are raised as they are.
     """
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="gradus", standalone_mode=False)

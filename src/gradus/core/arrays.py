@@ -14,7 +14,7 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def _limit(limit_bytes: int | None) -> int:
     return min(MAX_ARRAY_BYTES, memory_limit() // 2) if limit_bytes is None else limit_bytes
 
 
-def _read_header(file: BinaryIO, where: str | Path) -> tuple[ArrayHeader, int]:
+def _read_header(file: io.BufferedIOBase, where: str | Path) -> tuple[ArrayHeader, int]:
     """Read an .npy header; return it with the number of bytes it takes."""
     start = file.read(12)
     if start[:6] != b"\x93NUMPY" or len(start) < 12:
@@ -81,7 +81,7 @@ def _read_header(file: BinaryIO, where: str | Path) -> tuple[ArrayHeader, int]:
     return ArrayHeader(tuple(shape), dtype, count * dtype.itemsize), taken
 
 
-def _read_array(file: BinaryIO, path: str | Path) -> np.ndarray:
+def _read_array(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
     """Read the array that was checked just before."""
     try:
         with warnings.catch_warnings():
@@ -141,6 +141,11 @@ def _open_archive(path: str | Path) -> tuple[zipfile.ZipFile, _Bounded]:
         if len(archive.infolist()) > MAX_MEMBERS:
             raise OverflowError
         file.bounded = False
+        # The library reads members until the directory's bytes run out and ignores how many there should be, so
+        # one damaged length would lose the members after it without a word.
+        file.seek(-len(archive.comment) - 12, os.SEEK_END)
+        if int.from_bytes(file.read(2), "little") not in {len(archive.infolist()), 0xFFFF}:
+            raise zipfile.BadZipFile("the number of members is not what the directory holds")
         return archive, file
     except OverflowError:
         file.close()
@@ -167,6 +172,8 @@ def _check_members(members: list[zipfile.ZipInfo], size: int, limit: int, path: 
     if sum(member.file_size for member in members) > limit:
         total = sum(member.file_size for member in members)
         raise _refused(path, f"at most {limit} bytes of arrays", f"{total}", "split the archive")
+    if any(not 0 <= member.header_offset < size for member in members):
+        raise _refused(path, "members inside the file", "one outside", "write it with numpy.savez")
     if sum(member.compress_size for member in members) > size:
         raise _refused(path, "members side by side", "overlapping ones", "write it with numpy.savez")
     for member in members:

@@ -161,6 +161,11 @@ def _parse(word: str, kind: Any) -> Any:
         return int(number) if number.is_integer() else None
     if kind is str:
         return word
+    if get_origin(kind) is dict or kind is dict:
+        pairs = [w.partition(":") for w in word.strip("{}").split(",") if w.strip()]
+        inner = (get_args(kind) or (str, float))[1]
+        table = {k.strip(" '\""): _parse(v.strip(" '\""), inner) for k, _, v in pairs}
+        return None if any(v is None for v in table.values()) else table
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
         values = tuple(_parse(w.strip(), inner) for w in word.strip("()[]").split(",") if w.strip())
@@ -210,5 +215,7 @@ def _refuse(setting: Setting, value: Any, hint: str) -> None:
 def _type_name(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"list of {_type_name(get_args(kind)[0])}s"
+    if get_origin(kind) is dict or kind is dict:
+        return "name:value pairs"
     names = {int: "integer", float: "number", bool: "true or false", str: "text"}
     return names.get(kind, getattr(kind, "__name__", str(kind)))

@@ -17,8 +17,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,6 +46,7 @@ __all__ = [
 
 MAX_HEADER_BYTES = 16 << 20
 MAX_TENSORS = 100_000
+MAX_HEADER_ITEMS = 10 * MAX_TENSORS + 1000
 MAX_DIMS = 64
 # An expanded view takes a few bytes in memory and all its elements on disk; for a small tensor that is
 # harmless.
@@ -124,7 +126,9 @@ def _notes(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _raw(tensor: Tensor) -> memoryview:
     """Bytes of a contiguous tensor in the processor's memory, without a copy."""
-    values: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    # Not reshape(-1): a tensor of one element counts as contiguous with any stride, and could not be viewed
+    # as bytes.
+    values: Any = tensor.as_strided((tensor.numel(),), (1,)).view(torch.uint8).numpy()
     return memoryview(values)
 
 
@@ -162,9 +166,11 @@ def encode_tensors(
         begin = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    if len(text) > MAX_HEADER_BYTES:
+    if len(text) > MAX_HEADER_BYTES or _items(text) > MAX_HEADER_ITEMS:
         raise InputError(
-            f"a header of at most {MAX_HEADER_BYTES} bytes", str(len(text)), "shorten the metadata"
+            f"a header of at most {MAX_HEADER_BYTES} bytes and {MAX_HEADER_ITEMS} items",
+            f"{len(text)} and {_items(text)}",
+            "shorten the metadata",
         )
     yield len(text).to_bytes(8, "little") + text
     for name in order:
@@ -206,6 +212,10 @@ def save_tensors(
     return atomic_write(path, encode_tensors(tensors, metadata))
 
 
+def _items(text: bytes) -> int:
+    return sum(map(text.count, (b",", b"[", b"{")))
+
+
 def _damaged(path: str | Path, received: str) -> DamagedFileError:
     return DamagedFileError(f"a safetensors file in {path}", received, "restore it from a copy or remove it")
 
@@ -235,10 +245,10 @@ def _entry(name: str, fields: Any) -> Entry | str:
 
 def _parse_header(text: bytes, body: int, path: str | Path) -> Header:
     """Check the JSON header against the number of bytes that follow it."""
-    if text.count(b'"dtype"') > MAX_TENSORS or text.count(b"{") > MAX_TENSORS + 2:
+    if text.count(b'"dtype"') > MAX_TENSORS:
         raise _damaged(path, f"more than {MAX_TENSORS} tensors")
-    if text.count(b"[") > 2 * MAX_TENSORS:  # bounds the time and memory that parsing can take
-        raise _damaged(path, "a header that is no list of tensors")
+    if _items(text) > MAX_HEADER_ITEMS:  # bounds the time and memory that parsing can take
+        raise _damaged(path, f"a header of more than {MAX_HEADER_ITEMS} items")
     try:
         found = json.loads(text.decode())
     except (ValueError, RecursionError, MemoryError):
@@ -265,7 +275,7 @@ def _parse_header(text: bytes, body: int, path: str | Path) -> Header:
     return Header(entries=ordered, metadata=metadata, size=body)
 
 
-def _read_header(file: BinaryIO, size: int, path: str | Path) -> tuple[Header, bytes]:
+def _read_header(file: BufferedIOBase, size: int, path: str | Path) -> tuple[Header, bytes]:
     """Read and check everything before the tensors, from a file of ``size`` bytes."""
     prefix = file.read(8)
     length = int.from_bytes(prefix, "little")

@@ -64,8 +64,8 @@ def read_npy(
 ) -> Dataset:
     """Read an ``.npy``: a table with the target among its columns, or images with labels in a file beside it.
 
-    ``x.npy`` belongs with ``y.npy``, ``images.npy`` with ``labels.npy``, ``data.npy`` with ``target.npy``; a prefix
-    or suffix such as ``x_train.npy`` may stand around both names.
+    ``x.npy`` belongs with ``y.npy``, ``images.npy`` with ``labels.npy``, ``data.npy`` with ``target.npy``;
+    a prefix or suffix such as ``x_train.npy`` may stand around both names.
     """
     X = load_npy(path)
     found = None
@@ -145,10 +145,19 @@ def arrays_dataset(
         test = (to_images(test[0], x_key, name, [])[0], test[1])
     if y is None or not require_target:
         return Dataset(
-            name=name, kind="images", X=images, y=y, target=y_key, test=test, notes=tuple(notes), origin=origin,
-            groups=groups, time=order, scale=scale,
-        )  # fmt: skip
-    return labelled_images(images, y, str(y_key), test, name, origin, scale, notes, groups, order)
+            name=name,
+            kind="images",
+            X=images,
+            y=y,
+            target=_plain(y_key),
+            test=test,
+            notes=tuple(notes),
+            origin=origin,
+            groups=groups,
+            time=order,
+            scale=scale,
+        )
+    return labelled_images(images, y, _plain(y_key) or "y", test, name, origin, scale, notes, groups, order)
 
 
 def labelled_images(
@@ -222,6 +231,11 @@ def _find_target(
     others = [key for key in arrays if key != x_key]
     mend = f"name one with --target: {', '.join(others[:8])}" if others else "add an array of labels named y"
     raise DataError(f"an array of labels named y, labels or target in {name}", "none", mend)
+
+
+def _plain(key: str | None) -> str | None:
+    """Name the target by its array without the mark of its part: ``y_train`` is ``y``."""
+    return None if key is None else re.sub(r"(?i)^train_|_?train$", "", key) or key
 
 
 def _one_each(arrays: Mapping[str, np.ndarray], key: str, n: int, name: str) -> np.ndarray:
@@ -379,5 +393,5 @@ def _table(
         return data
     from dataclasses import replace
 
-    frame = pd.DataFrame(test[0], columns=inputs)[list(data.X.columns)]
+    frame = pd.DataFrame(test[0], columns=inputs)[[str(c) for c in pd.DataFrame(data.X).columns]]
     return replace(data, test=(frame, pd.Series(test[1], name=y_key)))

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from gradus.data.dataset import brief
+
 __all__ = ["Column", "date_format", "infer_columns", "looks_like_classes", "parse_dates"]
 
 Kind = Literal["number", "category", "date", "boolean", "text", "identifier", "constant", "empty"]
@@ -100,7 +102,7 @@ def _infer(name: str, series: pd.Series) -> Column:
     unique = pd.Series(present.unique())
     n_unique = len(unique)
     if n_unique == 1 and not n_missing:
-        return Column(name, "constant", 0, 1, f"every row has {unique.iloc[0]!r}")
+        return Column(name, "constant", 0, 1, f"every row has {brief(unique)}")
     kind, why = _by_values(name, present, unique)
     return Column(name, kind, n_missing, n_unique, why)
 
@@ -155,7 +157,8 @@ def _textual(present: pd.Series, texts: pd.Series) -> tuple[Kind, str]:
 def date_format(values: pd.Series) -> str | None:
     """Return the one format in which at least 95 % of the present values are dates, or ``None``.
 
-    A format is taken only when it is unambiguous: dates that read both as day/month and month/day are left alone.
+    A format is taken only when it is unambiguous: dates that read both as day/month and month/day are left
+    alone.
 
     Examples
     --------
@@ -215,8 +218,8 @@ def parse_dates(series: pd.Series) -> pd.Series:
 def looks_like_classes(y: Any) -> bool:
     """Tell whether a target's values look like classes rather than quantities.
 
-    Text, categories and booleans are classes; whole numbers are when there are at most 30 different ones and, on
-    average, five rows of each.
+    Text, categories and booleans are classes; whole numbers are when there are at most 30 different ones,
+    close together if more than ten, and on average five rows of each.
 
     Examples
     --------
@@ -232,5 +235,8 @@ def looks_like_classes(y: Any) -> bool:
         return True
     values = series.to_numpy(dtype=float)
     whole = bool(np.isfinite(values).all() and (values == np.floor(values)).all())
-    n_unique = len(np.unique(values)) if whole else len(values)
-    return whole and n_unique <= 30 and (len(values) >= 5 * n_unique or n_unique == 2)
+    if not whole:
+        return False
+    unique = np.unique(values)
+    dense = len(unique) <= 10 or (len(unique) <= 30 and unique[-1] - unique[0] < 2 * len(unique))
+    return bool(dense and (len(values) >= 5 * len(unique) or len(unique) <= 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -13,7 +13,27 @@ import pandas as pd
 from gradus.core.errors import InputError
 from gradus.data.fingerprint import fingerprint
 
-__all__ = ["Dataset", "Note"]
+__all__ = ["Dataset", "Note", "brief"]
+
+
+def brief(values: Iterable[Any], limit: int = 5) -> str:
+    """List the first few values in quotes, long ones cut, for a sentence.
+
+    Examples
+    --------
+    >>> brief(["a", "b" * 60], limit=5)
+    "'a', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...'"
+    >>> brief("abc", limit=2)
+    "'a', 'b', ..."
+    """
+    shown: list[str] = []
+    for value in values:
+        if len(shown) == limit:
+            return ", ".join(shown) + ", ..."
+        text = value.item() if isinstance(value, np.generic) else value
+        text = text if not isinstance(text, str) or len(text) <= 42 else text[:39] + "..."
+        shown.append(repr(text))
+    return ", ".join(shown)
 
 
 @dataclass(frozen=True)

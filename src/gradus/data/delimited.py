@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from gradus.core.errors import DataError
-from gradus.data.dataset import Note
+from gradus.data.dataset import Note, brief
 from gradus.data.files import kind_of, read_text
 
 __all__ = ["read_delimited", "sniff"]
 
 DELIMITERS = (",", "\t", ";", "|")
-# "None" and "-" are left out: they are values in many tables, and missing only among numbers (see STRAY_MARKS).
+# "None" and "-" are left out: they are values in many tables, and missing only among numbers (STRAY_MARKS).
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>"]
 STRAY_MARKS = {"?", "-", "--", ".", "none", "missing", "unknown", "na", "#value!", "#div/0!"}
 BLOCK = 1 << 24
@@ -41,7 +41,6 @@ def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Note]]:
     if b"\n" not in data and b"\r" in data:
         data = data.replace(b"\r", b"\n")
     sep = sniff(data[:65536].decode("utf-8", "ignore"), "\t" if kind_of(path) == ".tsv" else ",")
-    quoted = b'"' in data
     names = _header(data, sep)
     if names is None:
         raise DataError(
@@ -57,9 +56,8 @@ def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Note]]:
         notes.append(Note("header", why))
     else:
         names = _distinct(names, path)
-    rows = (_quoted_widths if quoted else _plain_widths)(data, sep)
-    n_rows = _check_widths(rows, len(names), path) - (not headless)
-    if n_rows < 1:
+    n_rows, literal = _count_rows(data, sep, len(names), path, notes)
+    if n_rows <= (not headless):
         raise DataError("rows below the header", f"a header only in {path.name}", "check how it was written")
     try:
         frame = pd.read_csv(
@@ -72,6 +70,7 @@ def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Note]]:
             keep_default_na=False,
             skipinitialspace=True,
             low_memory=False,
+            quoting=csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL,
             float_precision="round_trip",
             encoding="utf-8",
         )
@@ -140,7 +139,7 @@ def _is_number(text: str) -> bool:
 
 
 def _plain_widths(data: bytes, sep: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield, for blocks of lines, the first line's number and each line's width (0 where blank); no quotes."""
+    """Yield, for blocks of lines, the first line's number and each line's width (0 if blank); no quotes."""
     start, number, mark = 0, 1, ord(sep)
     while start < len(data):
         stop = len(data) if start + BLOCK >= len(data) else data.rfind(b"\n", start, start + BLOCK) + 1
@@ -169,6 +168,27 @@ def _quoted_widths(data: bytes, sep: str) -> Iterator[tuple[int, np.ndarray]]:
         raise DataError("a delimited table", f"line {line} with {error}", "correct its quotes") from None
 
 
+def _count_rows(data: bytes, sep: str, width: int, path: Path, notes: list[Note]) -> tuple[int, bool]:
+    """Check every row's width; return their number and whether quotation marks are mere characters."""
+    if b'"' not in data:
+        return _check_widths(_plain_widths(data, sep), width, path), False
+    try:
+        plain = _check_widths(_plain_widths(data, sep), width, path)
+    except DataError:
+        plain = None
+    try:
+        quoted = _check_widths(_quoted_widths(data, sep), width, path)
+    except DataError:
+        if plain is None:
+            raise
+        quoted = -1
+    # Where every line is whole as it stands, marks that would join lines are inches or speech, not quotes.
+    if plain is not None and plain != quoted:
+        notes.append(Note("quotation marks", f"read as they stand: in {path.name} they enclose no fields"))
+        return plain, True
+    return quoted, False
+
+
 def _check_widths(blocks: Iterator[tuple[int, np.ndarray]], width: int, path: Path) -> int:
     """Return the number of rows that are not blank, all ``width`` fields wide."""
     count = 0
@@ -177,10 +197,11 @@ def _check_widths(blocks: Iterator[tuple[int, np.ndarray]], width: int, path: Pa
         # The one field of a one-column table may be empty, which is no blank line to anybody but us.
         if len(wrong):
             line, found = number + int(wrong[0]), int(widths[wrong[0]])
+            mend = "correct that line, quote fields that hold the delimiter, and give every column a name"
             raise DataError(
-                f"{width} fields in every row of {path.name}",
+                f"{width} field{'s' * (width > 1)} in every row of {path.name}",
                 f"{found} in line {line}",
-                "correct that line, quote fields that hold the delimiter, and give every column a name",
+                mend if width > 1 else "remove what stands above the header, or correct that line",
             )
         count += int(np.count_nonzero(widths))
     return count
@@ -205,8 +226,6 @@ def _repair_numbers(frame: pd.DataFrame, *, decimal_comma: bool) -> list[Note]:
         if 0 < len(odd) < len(unique) and set(odd.str.strip().str.lower()) <= STRAY_MARKS:
             marks = texts.isin(odd)
             frame[name] = pd.to_numeric(series.astype(object), errors="coerce")
-            shown = ", ".join(repr(mark) for mark in sorted(odd))
-            notes.append(
-                Note(f"column {name!r}", f"{shown} among numbers was taken as missing", int(marks.sum()))
-            )
+            why = f"{brief(sorted(odd))} among numbers was taken as missing"
+            notes.append(Note(f"column {name!r}", why, int(marks.sum())))
     return notes

@@ -25,7 +25,7 @@ ATTEMPTS = 5
 
 
 def cache_folder() -> Path:
-    """Return the folder that downloads are kept in: ``GRADUS_CACHE``, or ``gradus`` in the platform's cache folder."""
+    """Return the folder of downloads: ``GRADUS_CACHE``, or ``gradus`` in the platform's cache folder."""
     named = os.environ.get("GRADUS_CACHE")
     if named:
         return Path(named).expanduser()
@@ -37,7 +37,7 @@ def cache_folder() -> Path:
 
 
 def md5(path: Path) -> str:
-    """Return the MD5 of a file as 32 hexadecimal digits; the publishers of these sets give no other checksum."""
+    """Return the MD5 of a file as 32 hexadecimal digits; these sets' publishers give no other checksum."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -54,8 +54,8 @@ def fetch(
 ) -> Path:
     """Download ``url`` to ``path`` unless it is there, whole, already.
 
-    What has arrived stays in ``path.part`` when the connection is cut, and the next attempt, of this process or a
-    later one, asks only for the rest. One process at a time downloads into a folder.
+    What has arrived stays in ``path.part`` when the connection is cut, and the next attempt, of this process
+    or a later one, asks only for the rest. One process at a time downloads into a folder.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import lzma
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from gradus.core.errors import DataError, nearest
 from gradus.core.storage import memory_limit
@@ -69,6 +70,14 @@ def must_exist(path: Path, names: Iterable[str] = ()) -> None:
     )
 
 
+def _open(path: Path, packed_as: str) -> Any:
+    if packed_as == ".gz":
+        return gzip.open(path, "rb")
+    if packed_as == ".bz2":
+        return bz2.open(path, "rb")
+    return lzma.open(path, "rb") if packed_as == ".xz" else path.open("rb")
+
+
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes, unpacked if its name ends in .gz, .bz2 or .xz.
 
@@ -77,14 +86,14 @@ def read_bytes(path: Path) -> bytes:
     DataError
         If the file is empty, cannot be opened, is damaged, or unpacks to absurdly more than it holds.
     """
-    opener = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix.lower())
     limit, chunks, total = memory_limit() // 2, [], 0
+    packed_as = path.suffix.lower() if path.suffix.lower() in COMPRESSIONS else ""
     try:
         packed = path.stat().st_size
-        with path.open("rb") if opener is None else opener(path, "rb") as stream:
+        with _open(path, packed_as) as stream:
             while chunk := stream.read(CHUNK):
                 total += len(chunk)
-                bomb = opener is not None and total > BOMB_BYTES and total > BOMB_RATIO * packed
+                bomb = packed_as and total > BOMB_BYTES and total > BOMB_RATIO * packed
                 if bomb or total > limit:
                     raise DataError(
                         f"{path.name} to fit in memory when unpacked",
@@ -106,8 +115,8 @@ def read_bytes(path: Path) -> bytes:
 def read_text(path: Path) -> tuple[bytes, list[Note]]:
     """Return a text file as UTF-8 without a byte-order mark, and notes on any other encoding found.
 
-    A file that is UTF-8 in most lines and not in some is decoded line by line, those in Windows-1252: decoding all
-    of it so would garble the lines that were right.
+    A file that is UTF-8 in most lines and not in some is decoded line by line, those in Windows-1252;
+    decoding all of it so would garble the lines that were right.
     """
     data = read_bytes(path)
     for mark, name in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
@@ -121,7 +130,7 @@ def read_text(path: Path) -> tuple[bytes, list[Note]]:
     if not data.strip():
         raise DataError("a file with data", f"{path.name}, which is blank", "check how it was written")
     head = data[:65536]
-    control = sum(byte < 9 or 13 < byte < 32 and byte not in (26, 27) for byte in head)
+    control = sum(byte < 9 or (13 < byte < 32 and byte not in (26, 27)) for byte in head)
     if b"\0" in head or control > len(head) / 100:
         raise DataError(
             f"text in {path.name}", "binary data", "name the file by what it is, or export it as CSV"
@@ -153,7 +162,7 @@ def _decode_lines(data: bytes, path: Path) -> tuple[bytes, list[Note]]:
             lines[number], first = text.encode(), first or number + 1
             other += 1
     if wide:
-        why = f"{path.name} is UTF-8, but these lines (line {first} first) are not; they were read as Windows-1252"
+        why = f"read as Windows-1252, line {first} first; the rest of {path.name} is UTF-8"
         return b"\n".join(lines), [Note("lines in a mixed encoding", why, other)]
     return b"\n".join(lines), [
         Note("encoding", f"{path.name} is not UTF-8; it was read as Windows-1252 (Latin-1)")

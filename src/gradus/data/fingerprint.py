@@ -1,7 +1,7 @@
-"""Hashes of content: a name for a data set that changes when any value, type or order does, and one for each row.
+"""Hashes of content: one of a data set that changes when any value, type or order does, and one of each row.
 
-A fingerprint is the same in every process and on every machine: text is hashed as UTF-8 whatever class holds it,
-numbers little-endian with their width, and every NaN counts as the same missing value.
+A fingerprint is the same in every process and on every machine: text is hashed as UTF-8 whatever class holds
+it, numbers little-endian with their width, and every NaN counts as the same missing value.
 """
 
 from __future__ import annotations

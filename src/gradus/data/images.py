@@ -181,7 +181,7 @@ def _check_shape(image_size: tuple[int, int] | None, channels: int | None) -> No
 
 
 def _each(work: Callable[[Source], Any], sources: Sequence[Source]) -> list[Any]:
-    """Do the work for every image, in order; what Pillow cannot read gives its error. Pillow frees the lock."""
+    """Do the work for every image, in order; what Pillow cannot read gives its error."""
 
     def tried(source: Source) -> Any:
         try:
@@ -190,8 +190,8 @@ def _each(work: Callable[[Source], Any], sources: Sequence[Source]) -> list[Any]
             return error
 
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        # Pillow warns from 89 million pixels on, where we have refused already; filters are the whole process's,
-        # so they are set here and not in the threads.
+        # Pillow warns from 89 million pixels on, where we refuse anyway; filters are the whole process's, so
+        # they are set here and not in the threads.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings(
             "ignore", module="PIL", category=UserWarning
@@ -250,7 +250,7 @@ def _is_grey(image: np.ndarray) -> bool:
 
 
 def find_images(folder: Path) -> tuple[list[Path], int]:
-    """Return the image files below a folder in the order of their paths, and how many other files there are."""
+    """Return the image files below a folder in the order of their paths, and the number of other files."""
     files, others = [], 0
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
@@ -306,9 +306,14 @@ def read_folder(
         )
         rows = [_names(files, folder)[i] for i in kept]
         return Dataset(
-            name=folder.name, kind="images", X=images, notes=(*notes, *more), row_names=rows, origin=str(folder),
+            name=folder.name,
+            kind="images",
+            X=images,
+            notes=(*notes, *more),
+            row_names=rows,
+            origin=str(folder),
             scale=255.0,
-        )  # fmt: skip
+        )
     labels = _labels(files, root, notes)
     files, labels = _drop_lonely(files, labels, folder, notes)
     images, kept, more = load_images(files, _names(files, folder), image_size=image_size, channels=channels)
@@ -377,10 +382,10 @@ def _with_test_part(data: Dataset, test: Path, train: np.ndarray) -> Dataset:
     if not files:
         raise DataError(f"class folders of images in {str(test)!r}", "none", "fill or remove that folder")
     labels = np.array([path.relative_to(test).parts[0] for path in files])
-    unknown = sorted(set(labels) - set(np.unique(data.y)))
+    unknown = sorted(set(labels.tolist()) - set(np.asarray(data.y).tolist()))
     if unknown:
         raise DataError(
-            f"the same classes in {test.name} as in training", repr(str(unknown[0])), "remove that folder"
+            f"the same classes in {test.name} as in training", repr(unknown[0]), "remove that folder"
         )
     size, channels = (int(train.shape[1]), int(train.shape[2])), int(train.shape[3])
     images, kept, notes = load_images(files, _names(files, test.parent), image_size=size, channels=channels)

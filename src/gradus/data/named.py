@@ -132,8 +132,8 @@ NAMED: dict[str, NamedSet] = {
 def load_named(name: str, *, home: str | Path | None = None, progress: Progress | None = None) -> Dataset:
     """Load a set by its name.
 
-    Embedded sets need nothing. The others are looked for as ``<name>.npz`` or ``vision/<name>.npz`` in ``home`` or
-    the folder that ``GRADUS_DATA`` names, then in the cache, and are then downloaded.
+    Embedded sets need nothing. The others are looked for as ``<name>.npz`` or ``vision/<name>.npz`` in
+    ``home`` or the folder that ``GRADUS_DATA`` names, then in the cache, and are then downloaded.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def load_remote(
             return _from_parts(entry, arrays, str(path))
     cache = cache_folder() / entry.name
     mend = f"connect to the network, or put {entry.name}.npz into a folder and name that in GRADUS_DATA"
-    parts = {}
+    parts: dict[str, np.ndarray] = {}
     for file in entry.files:
         path = fetch(
             entry.home + file.name, cache / file.name, checksum=file.md5, mend=mend, progress=progress

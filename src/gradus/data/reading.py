@@ -1,4 +1,4 @@
-"""One way in: a file, a folder or the name of a set, read into a `Dataset` with notes on what was done to it."""
+"""One way in: a file, a folder or a named set, read into a `Dataset` with notes on what was done to it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ def read(
     Parameters
     ----------
     source : str or Path
-        A delimited text file (.csv, .tsv, .txt; .gz, .bz2 or .xz around it), .parquet, .jsonl, .npz or .npy, a folder
-        of class folders of images, or the name of a set such as ``"digits"`` (``"./digits"`` is the folder of that name).
+        A delimited text file (.csv, .tsv, .txt; .gz, .bz2 or .xz around it), .parquet, .jsonl, .npz or .npy,
+        a folder of class folders of images, or the name of a set such as ``"digits"`` (``"./digits"`` is the
+        folder of that name).
     target : str or None
         Which column or array is to be predicted; guessed, with a note, where one is required.
     columns : sequence of str or None
@@ -55,8 +56,8 @@ def read(
     time : str or None
         Column or array to split by in time.
     require_target : bool
-        True to learn: a target is found, and rows and columns that nothing can be learned from are dropped, with
-        notes. False to predict: every row and column stays.
+        True to learn: a target is found, and rows and columns that nothing can be learned from are dropped,
+        with notes. False to predict: every row and column stays.
     image_size : (height, width) or None
         Pixels to scale images to; by default their common size, or the median one, at most 128 a side.
     channels : 1, 3 or None
@@ -194,7 +195,7 @@ def _image_table(
     channels: int | None,
     notes: list[Note],
 ) -> Dataset:
-    """Make images of a table with a column of encoded ones; a column ``split`` tells the publisher's test part."""
+    """Make images of a table with a column of encoded ones; a column ``split`` tells the test part."""
     contents = [v.get("bytes") if isinstance(v, dict) else v for v in frame[column]]
     sources = [content if isinstance(content, bytes) else b"" for content in contents]
     names = [f"row {i}" for i in range(len(frame))]

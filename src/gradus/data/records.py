@@ -89,7 +89,7 @@ def read_parquet(path: Path) -> tuple[pd.DataFrame, list[Note]]:
         if twice:
             shown = ", ".join(map(repr, twice))
             raise DataError(f"different column names in {path.name}", f"{shown} more than once", "rename one")
-        # A few bytes of run lengths can stand for billions of rows, so rows are counted before any is decoded.
+        # A few bytes of run lengths can stand for billions of rows, so these are counted before any is read.
         if rows * max(len(names), 1) * 8 > memory_limit() // 2:
             raise DataError(
                 f"{path.name} to fit in memory",
@@ -120,9 +120,7 @@ def _flatten(frame: pd.DataFrame) -> list[Note]:
         elif kinds and all(kind.__module__ == "datetime" and kind.__name__ == "date" for kind in kinds):
             frame[name] = pd.to_datetime(series)
         elif kinds - {str, bool, int, float, bytes} and not _is_image_column(kinds, series):
-            frame[name] = series.map(
-                lambda v: v if _plain(v) else json.dumps(v, default=_jsonable, sort_keys=True)
-            )
+            frame[name] = series.map(_flat)
             notes.append(
                 Note(f"column {name!r}", "nested values were turned into text", int(series.notna().sum()))
             )
@@ -134,8 +132,10 @@ def _is_image_column(kinds: set[type], series: pd.Series) -> bool:
     return kinds == {dict} and "bytes" in series.dropna().iloc[0]
 
 
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | bool | int | float)
+def _flat(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return json.dumps(value, default=_jsonable, sort_keys=True)
 
 
 def _jsonable(value: Any) -> Any:

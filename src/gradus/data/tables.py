@@ -9,13 +9,27 @@ import numpy as np
 import pandas as pd
 
 from gradus.core.errors import DataError, nearest
-from gradus.data.columns import MANY_CATEGORIES, looks_like_classes, parse_dates
-from gradus.data.dataset import Dataset, Note
+from gradus.data.columns import MANY_CATEGORIES, infer_columns, looks_like_classes, parse_dates
+from gradus.data.dataset import Dataset, Note, brief
 from gradus.data.fingerprint import row_hashes
 
 __all__ = ["TARGET_NAMES", "clean_labels", "guess_target", "table_dataset"]
 
-TARGET_NAMES = ("target", "label", "labels", "class", "y", "outcome", "diagnosis", "species", "classes")
+TARGET_NAMES = (
+    "target",
+    "label",
+    "labels",
+    "class",
+    "y",
+    "outcome",
+    "diagnosis",
+    "species",
+    "classes",
+    "churn",
+    "survived",
+    "sale_price",
+    "saleprice",
+)
 
 
 def table_dataset(
@@ -136,7 +150,7 @@ def _no_column(column: str, frame: pd.DataFrame, name: str) -> DataError:
 
 
 def guess_target(frame: pd.DataFrame, excluded: Sequence[str | None] = ()) -> tuple[str, Note]:
-    """Guess the target's column by its name, else take the last; the note says which and why.
+    """Guess the target's column by its name, else take the last that is no date, identifier or text.
 
     Examples
     --------
@@ -149,7 +163,13 @@ def guess_target(frame: pd.DataFrame, excluded: Sequence[str | None] = ()) -> tu
         if candidate in by_lower:
             found = by_lower[candidate]
             return found, Note("target", f"guessed: {found!r}, by its name; --target names another")
-    return names[-1], Note("target", f"guessed: {names[-1]!r}, the last column; --target names another")
+    for found in reversed(names):
+        if infer_columns(frame[[found]])[0].kind in ("number", "category", "boolean"):
+            break
+    else:
+        found = names[-1]
+    place = "the last column" + ("" if found == names[-1] else " that is no date, identifier or text")
+    return found, Note("target", f"guessed: {found!r}, {place}; --target names another")
 
 
 def _clean_rows(frame: pd.DataFrame, target: str, name: str, notes: list[Note]) -> pd.DataFrame:
@@ -192,7 +212,7 @@ def clean_labels(y: Any, target: str, name: str) -> tuple[np.ndarray, Note | Non
     if len(counts) < 2:
         raise DataError(
             f"different values in the target {target!r}",
-            f"only {counts.index[0]!r} in {name}",
+            f"only {brief(counts.index)} in {name}",
             "name another column as the target, or add rows of another class",
         )
     none = np.zeros(len(series), dtype=bool)
@@ -201,15 +221,14 @@ def clean_labels(y: Any, target: str, name: str) -> tuple[np.ndarray, Note | Non
     lonely = counts.index[counts == 1]
     if not len(lonely):
         return none, None
-    if len(counts) - len(lonely) < 2:
+    if len(counts) - len(lonely) < 2 or len(lonely) > len(series) / 2:
         raise DataError(
-            f"at least two classes of two rows in the target {target!r}",
+            f"classes of two rows or more in the target {target!r}",
             f"{len(lonely)} of {len(counts)} classes with a single row in {name}",
             "name another column as the target, or add rows",
         )
     rows = series.isin(lonely).to_numpy()
-    shown = ", ".join(repr(c) for c in sorted(map(str, lonely))[:5]) + (", ..." if len(lonely) > 5 else "")
-    why = f"dropped: one row can be learned from or tested on, not both ({shown})"
+    why = f"dropped: one row can be learned from or tested on, not both ({brief(sorted(map(str, lonely)))})"
     return rows, Note("classes of a single row", why, int(rows.sum()))
 
 
@@ -229,15 +248,24 @@ def _clean_columns(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
             X = X.assign(**{column: series.where(np.isfinite(values))})
             why = "infinite values were taken as missing"
             notes.append(Note(f"column {column!r}", why, int(np.isinf(values).sum())))
-        elif not pd.api.types.is_numeric_dtype(series.dtype):
-            n_unique = series.nunique()
-            if n_unique > MANY_CATEGORIES and not pd.api.types.is_datetime64_any_dtype(series.dtype):
-                why = f"kept, with high cardinality: {n_unique:,} different values in {len(X):,} rows"
-                notes.append(Note(f"column {column!r}", why))
+    many = [
+        str(c)
+        for c in X.columns
+        if not pd.api.types.is_numeric_dtype(X[c].dtype)
+        and X[c].nunique() > MANY_CATEGORIES
+        and infer_columns(X[[c]])[0].kind != "date"
+    ]
+    if many:
+        counts = ", ".join(f"{c!r} has {X[c].nunique():,}" for c in many[:3]) + (
+            ", ..." if len(many) > 3 else ""
+        )
+        why = f"kept, with high cardinality: {counts} different values in {len(X):,} rows"
+        notes.append(Note("columns of many values", why, len(many)))
     constant = [str(c) for c in X.columns if X[c].nunique(dropna=False) == 1]
     if constant:
-        shown = ", ".join(map(repr, constant[:5])) + (", ..." if len(constant) > 5 else "")
-        notes.append(Note("constant columns", f"kept, but they tell nothing: {shown}", len(constant)))
+        notes.append(
+            Note("constant columns", f"kept, but they tell nothing: {brief(constant)}", len(constant))
+        )
     return X
 
 
@@ -250,7 +278,7 @@ def _report_duplicates(X: pd.DataFrame, notes: list[Note]) -> None:
 
 
 def _codes(series: pd.Series, column: str | None) -> np.ndarray:
-    """Groups as they are named, for the reader of an error; a missing one cannot be placed."""
+    """Return groups under their own names; a row whose group is missing cannot be placed."""
     if series.isna().any():
         raise DataError(
             f"a group in every row of {column!r}",

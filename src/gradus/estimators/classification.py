@@ -21,7 +21,7 @@ from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import GradientEstimator
-from gradus.estimators.inputs import check_weights
+from gradus.estimators.inputs import check_rows, check_weights
 from gradus.networks.heads import BinaryHead, CategoricalHead, ClassHead, MultiLabelHead, OrdinalHead
 from gradus.training.losses import LossFunction, head_loss
 
@@ -100,10 +100,10 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         if y is None:
             return self._encode_inputs(X, None, reset=reset)
-        rows = len(y) if hasattr(y, "__len__") else 0
-        weights = check_weights(sample_weight, rows)
+        weights = check_weights(sample_weight)
         inputs = self._encode_inputs(X, weights, reset=reset)
         n = len(next(iter(inputs.values())))
+        check_rows("sample_weight", weights, n)
         targets = self._encode_targets(y, n, reset=reset)
         weights = self._weights(targets, weights)
         batch = {**inputs, "targets": targets} | ({} if weights is None else {"weights": weights})
@@ -128,8 +128,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
                 self.classes_ = np.arange(labels.shape[1])
             return torch.from_numpy(labels.astype(np.float32))
         labels = column_or_1d(y, warn=True)
-        if len(labels) != n:
-            raise InputError(f"y with {n} rows, as many as X", str(len(labels)), "pass one class for each row")
+        check_rows("y", labels, n)
         if reset:
             known = getattr(self, "_classes_to_come", None)
             self.classes_ = np.unique(labels) if known is None else known
@@ -201,7 +200,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, shape (n, classes), float32; of each label where there are several."""
         check_is_fitted(self)
-        return self._forward(X, self.network_.head.probabilities).numpy()
+        return self._forward(X, lambda head, parameters: head.probabilities(parameters)).numpy()
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`."""
@@ -211,7 +210,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     def predict(self, X: Any) -> np.ndarray:
         """Return the likeliest class of each row, shape (n,), or an indicator matrix of labels."""
         check_is_fitted(self)
-        index = self._forward(X, self.network_.head.point).numpy()
+        index = self._forward(X, lambda head, parameters: head.point(parameters)).numpy()
         return index if self.multilabel_ else self.classes_[index]
 
     def predict_distribution(self, X: Any) -> Distribution:

@@ -1,4 +1,4 @@
-"""What there is to see: figures, tables and pictures that a report or a studio shows without knowing the method."""
+"""What there is to see of a fitted model: figures, tables and pictures that need not know the method."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 MANY_CLASSES = 30
+NEUTRAL = "#8a929b"  # a grey that reads on white and on black
 POINTS = 2000  # in a scatter; more would only slow the page down
 
 
@@ -93,7 +94,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None
                     "line": {"dash": "solid" if valid else "dot"},
                 }
             )
-    caption = "Training falls while validation rises: the model memorizes. Both high: it is too small or stopped early."
+    caption = "Training falls while validation rises: the model memorizes. Both high: it is too small."
     if best_epoch is not None:
         x = best_epoch + 1
         layout["shapes"] = [
@@ -318,11 +319,12 @@ def calibration(
         "name": "honest",
         "x": [0, 1],
         "y": [0, 1],
-        "line": {"dash": "dot", "width": 1},
+        "line": {"dash": "dot", "width": 1, "color": NEUTRAL},
         "hoverinfo": "skip",
     }
     bars = {
         "type": "bar",
+        "marker": {"color": NEUTRAL},
         "name": "rows",
         "x": floats(curve.predicted),
         "y": curve.counts.tolist(),
@@ -349,11 +351,11 @@ def calibration(
     )
     caption = (
         f"Expected calibration error {curve.error:.3f}: on average the probability {of} is off by "
-        f"{100 * curve.error:.1f} points. Below the dotted line the model is too sure of itself, above it too modest. "
+        f"{100 * curve.error:.1f} points. Below the dotted line the model is too sure, above it too modest. "
         "Bars are 95 % intervals."
     )
     return Exhibit(
-        "Calibration", caption, "answers", {"data": [honest, points, bars], "layout": layout}, table
+        "Calibration", caption, "answers", {"data": [points, honest, bars], "layout": layout}, table
     )
 
 
@@ -385,15 +387,6 @@ def residuals(y_true: ArrayLike, y_pred: ArrayLike, name: str = "target") -> Exh
     data = [
         {
             "type": "scatter",
-            "mode": "lines",
-            "x": [low, high],
-            "y": [low, high],
-            "line": {"dash": "dot", "width": 1},
-            "hoverinfo": "skip",
-            "showlegend": False,
-        },
-        {
-            "type": "scatter",
             "mode": "markers",
             "x": floats(y[some]),
             "y": floats(p[some]),
@@ -402,7 +395,17 @@ def residuals(y_true: ArrayLike, y_pred: ArrayLike, name: str = "target") -> Exh
             "hovertemplate": "true %{x:,.4g}, predicted %{y:,.4g}<extra></extra>",
         },
         {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [low, high],
+            "y": [low, high],
+            "line": {"dash": "dot", "width": 1, "color": NEUTRAL},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        },
+        {
             "type": "bar",
+            "marker": {"color": NEUTRAL},
             "x": floats((edges[1:] + edges[:-1]) / 2),
             "y": heights.tolist(),
             "xaxis": "x2",
@@ -424,7 +427,9 @@ def residuals(y_true: ArrayLike, y_pred: ArrayLike, name: str = "target") -> Exh
     words = ["least", "5 % below", "25 % below", "median", "75 % below", "95 % below", "greatest"]
     rows: dict[str, Any] = {"error (predicted - true)": [*words, "mean"]}
     rows["value"] = [*np.quantile(error, levels), error.mean()]
-    caption = "Points on the dotted line are right. A fan shape means large values are harder, a bend that form is missed."
+    caption = (
+        "Points on the dotted line are right. A fan: large values are harder. A bend: a form was missed."
+    )
     if len(some) < len(y):
         caption += f" {len(some):,} of {len(y):,} points are drawn."
     return Exhibit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from gradus.estimators.digest import digest
 from gradus.training.checkpoints import CheckpointStore
 from gradus.training.loop import Callback, Trainer
 from gradus.training.losses import LossFunction
+from gradus.training.observers import observers
 from gradus.training.options import TrainingOptions
 from gradus.training.player import Player
 from gradus.training.probes import choose_precision, choose_threads
@@ -123,7 +125,6 @@ class GradientEstimator(TrainingOptions, Estimator):
             return self._trainer(network, whole, None, callbacks, phase="retrain", epochs=best + 1)
         # Algorithm 7.3: go on until validation data, now trained on, fit as well as training data did.
         goal = first.history[best]["loss"]
-        first.options = replace_options(self)
         return self._trainer(
             first.network, whole, valid, callbacks, phase="retrain", until=lambda row: row["valid_loss"] < goal
         )
@@ -141,9 +142,13 @@ class GradientEstimator(TrainingOptions, Estimator):
     ) -> Trainer:
         device = choose_device(self.device)
         seed = derive(self.seed_, phase)
-        network.to(device)
-        train = {name: tensor.to(device) for name, tensor in train.items()}
         n_rows = len(next(iter(train.values())))
+        # One batch holds everything: double precision costs nothing at that size, and makes the sum over rows
+        # independent of their order, so that a weight of two equals a row twice.
+        single = n_rows <= self.batch_size and self.precision == "float32" and device.type != "mps"
+        dtype = torch.float64 if single else torch.float32
+        network.to(device, dtype)
+        train = {name: _as(tensor, dtype).to(device) for name, tensor in train.items()}
         options = replace_options(self, max_epochs=self.max_epochs if epochs is None else epochs)
         batches = TensorBatches(train, batch_size=min(self.batch_size, n_rows), seed=derive(seed, "order"))
         probe = next(batches.epoch(0))
@@ -156,8 +161,8 @@ class GradientEstimator(TrainingOptions, Estimator):
         watch = until is None and valid is not None and self.early_stopping is not False
         evaluate = None
         if valid is not None:
-            evaluate = partial(self._evaluate, {name: tensor.to(device) for name, tensor in valid.items()})
-        told: list[Callback] = [ScikitCallbacks(self), *callbacks]
+            evaluate = partial(self._evaluate, {name: _as(tensor, dtype).to(device) for name, tensor in valid.items()})
+        told: list[Callback] = [ScikitCallbacks(self), *callbacks, *observers()]
         if self.verbose:
             told.append(ProgressBar(type(self).__name__))
         return Trainer(
@@ -183,7 +188,7 @@ class GradientEstimator(TrainingOptions, Estimator):
             trainer.finished = "not_finite"
             raise
         finally:
-            self.network_ = trainer.network.eval()
+            self.network_ = trainer.network.eval().float()
             self.history_ = trainer.history
             self.n_epochs_, self.n_steps_ = len(trainer.history), trainer.step
             self.stopped_by_ = trainer.finished
@@ -228,15 +233,20 @@ class GradientEstimator(TrainingOptions, Estimator):
         return {"loss": loss / count, "score": score / count}
 
     @torch.inference_mode()
-    def _forward(self, X: Any, answer: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Return the network's parameters for ``X``, or what ``answer`` makes of them, on the CPU."""
-        network = self.network_.eval()
+    def _forward(
+        self, X: Any, answer: Callable[[Any, Tensor], Tensor] | None = None, *, double: bool = False
+    ) -> Tensor:
+        """Return the network's parameters for ``X``, or what ``answer(head, parameters)`` makes of them, on the CPU."""
+        network: Any = self.network_.eval()
         device = next(network.parameters()).device
+        dtype = torch.float64 if double and device.type != "mps" else torch.float32
+        if dtype == torch.float64:
+            network = copy.deepcopy(network).double()
         parts = []
         with threads(self.n_threads_):
             for batch in _chunks(self._encode(X)):
-                parameters = network(*(tensor.to(device) for tensor in batch.values()))
-                parts.append((parameters if answer is None else answer(parameters)).cpu())
+                parameters = network(*(_as(tensor, dtype).to(device) for tensor in batch.values()))
+                parts.append((parameters if answer is None else answer(network.head, parameters)).cpu())
         return torch.cat(parts)
 
     def _rebuild(self) -> dict[str, nn.Module]:
@@ -248,6 +258,10 @@ def replace_options(estimator: TrainingOptions, **changes: Any) -> TrainingOptio
     """Return the training settings of ``estimator`` alone, with ``changes``."""
     names = TrainingOptions.__dataclass_fields__
     return TrainingOptions(**{name: getattr(estimator, name) for name in names} | changes)
+
+
+def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def _take(tensors: Batch, rows: np.ndarray) -> Batch:

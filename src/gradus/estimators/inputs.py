@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gradus.core.errors import InputError
 
-__all__ = ["check_table", "check_weights"]
+__all__ = ["check_rows", "check_table", "check_weights"]
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Tensor:
@@ -26,23 +26,29 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> Tensor:
     return torch.from_numpy(array)
 
 
-def check_weights(sample_weight: Any, n: int) -> Tensor | None:
-    """Return sample weights as float32 of shape (n,), or None where all are one.
+def check_weights(sample_weight: Any) -> Tensor | None:
+    """Return sample weights as float32 of shape (n,), or None where there are none or one number for all.
 
     Raises
     ------
     InputError
-        If their number is wrong, one is negative or not finite, or all are zero.
+        If they have two axes, one is negative or not finite, or all are zero.
     """
     if sample_weight is None:
         return None
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.ndim == 0:
-        weights = np.full(n, float(weights))
-    if weights.shape != (n,):
-        raise InputError(f"sample_weight of shape ({n},)", str(weights.shape), "pass one weight for each row")
+        return None
+    if weights.ndim != 1:
+        raise InputError("sample_weight of shape (n,)", str(weights.shape), "pass one weight for each row")
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise InputError("finite sample weights of 0 or more", "others", "replace or drop those rows")
     if not weights.any():
         raise InputError("a positive sample weight", "zeros only", "leave sample_weight out")
     return torch.from_numpy(weights.astype(np.float32))
+
+
+def check_rows(name: str, values: Any, n: int) -> None:
+    """Raise `InputError` unless ``values`` has ``n`` rows, as many as X."""
+    if values is not None and len(values) != n:
+        raise InputError(f"{name} with {n} rows, as many as X", str(len(values)), "pass one for each row")

@@ -180,7 +180,7 @@ def _encode(value: Any) -> Any:
     """Turn arrays into what `flatten` holds, marked so that `_decode` finds them."""
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "biuf" and value.dtype.itemsize <= 8 and value.dtype != np.float16:
-            return {"__array__": torch.from_numpy(np.ascontiguousarray(value)), "dtype": value.dtype.str}
+            return {"__array__": torch.from_numpy(np.array(value, order="C")), "dtype": value.dtype.str}
         listed = [_encode(item) for item in value.ravel().tolist()]
         return {"__list__": listed, "dtype": value.dtype.str, "shape": list(value.shape)}
     if isinstance(value, dict):

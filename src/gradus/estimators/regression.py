@@ -18,7 +18,7 @@ from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import GradientEstimator
-from gradus.estimators.inputs import check_weights
+from gradus.estimators.inputs import check_rows, check_weights
 from gradus.networks.heads import (
     GaussianHead,
     Head,
@@ -97,10 +97,11 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         if y is None:
             return self._encode_inputs(X, None, reset=reset)
-        rows = len(y) if hasattr(y, "__len__") else 0
-        weights = check_weights(sample_weight, rows)
+        weights = check_weights(sample_weight)
         inputs = self._encode_inputs(X, weights, reset=reset)
-        targets = self._encode_targets(y, len(next(iter(inputs.values()))), weights, reset=reset)
+        n = len(next(iter(inputs.values())))
+        check_rows("sample_weight", weights, n)
+        targets = self._encode_targets(y, n, weights, reset=reset)
         batch = {**inputs, "targets": targets} | ({} if weights is None else {"weights": weights})
         if weights is not None and bool((weights == 0).any()):
             # a row of weight zero is a row that is not there, to the last bit
@@ -111,8 +112,7 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
         values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         if values.ndim == 2 and values.shape[1] == 1 and not reset and self.n_outputs_ == 0:
             values = values[:, 0]
-        if len(values) != n:
-            raise InputError(f"y with {n} rows, as many as X", str(len(values)), "pass one target for each row")
+        check_rows("y", values, n)
         if reset:
             if values.ndim == 2 and values.shape[1] == 1:
                 from sklearn.utils.validation import column_or_1d
@@ -168,9 +168,12 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
     # -- answering -----------------------------------------------------------------------------------------------
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the prediction (mean, or median for quantiles) in the targets' units, shape of y, float32."""
+        """Return the prediction (mean, or median for quantiles) in the targets' units, float64, of the shape of y.
+
+        Computed in double precision, so that a row's prediction does not depend on the rows it comes with.
+        """
         check_is_fitted(self)
-        return self._forward(X, self.network_.head.point).numpy()
+        return self._forward(X, lambda head, parameters: head.point(parameters), double=True).numpy()
 
     def predict_distribution(self, X: Any) -> Distribution:
         """Return the predicted distribution of each row, a ``torch.distributions`` object in the targets' units."""

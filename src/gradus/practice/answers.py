@@ -1,4 +1,4 @@
-"""From what models say to what metrics read: labels as codes, probabilities in a known order, values as float64."""
+"""From what models say to what metrics read: classes as codes, probabilities in one order."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ from gradus.practice.metrics import (
     score,
 )
 from gradus.practice.preparation import BoostedTrees, PixelScaler, table_to_numbers
+from gradus.practice.wording import listed
 
 __all__ = ["Ladder", "LadderRow", "Part", "Rung", "baselines", "climb"]
 
@@ -123,36 +124,31 @@ class Ladder:
 
     @property
     def ties(self) -> list[str]:
-        """Rungs that the test part cannot tell from the chosen one (95 % interval of the difference holds zero)."""
+        """Rungs the test part cannot tell from the chosen one (the interval of the difference holds 0)."""
         return [name for name, comparison in self.against.items() if comparison.better is None]
 
     def verdict(self) -> str:
         """Say in one or two sentences which rung won, by how much, and whether that is more than noise."""
         row = self.row(self.chosen)
         if row.test is None:
-            return f"{self.chosen} was chosen on the validation part."
-        unit = " nats" if self.metric.unit == "nats" else ""
-        show = self.metric.show
+            return f"The best rung on the validation part is {self.chosen}; nothing was tested."
+        unit, show = " nats" if self.metric.unit == "nats" else "", self.metric.show
         text = (
-            f"{self.chosen} wins: {self.metric.name} {show(row.test.value)}{unit} on the test part "
+            f"The best rung is {self.chosen}: {self.metric.name} {show(row.test.value)}{unit} on the test part "
             f"(95 % interval {show(row.test.low)} to {show(row.test.high)})"
         )
-        trivial = next(
-            (r for r in self.rows if r.kind == "trivial" and r.test and r.name != self.chosen), None
-        )
-        if trivial is not None and trivial.test is not None:
-            text += f"; {trivial.name} gets {show(trivial.test.value)}"
+        trivial = next((r for r in self.rows if r.kind == "trivial" and r.test), None)
+        if trivial is row:
+            text += "; nothing on the ladder beats a guess that looks at no input"
+        elif trivial is not None and trivial.test is not None:
+            text += f", against {show(trivial.test.value)} for {trivial.name}"
         text += "."
         better = [name for name, c in self.against.items() if c.better == "second"]
         if better:
-            text += f" On the test part {_listed(better)} did better, but the choice was made before it was opened."
+            text += f" On the test part {listed(better)} did better, but the choice was made before."
         if self.ties:
-            text += f" {_listed(self.ties)} cannot be told from it on {row.test.n} rows."
+            text += f" {listed(self.ties)} cannot be told from it on {row.test.n} rows."
         return text
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def baselines(

@@ -1,4 +1,4 @@
-"""How far a test score may be from the truth: intervals for means, counts and ranks, one model or two on the same rows.
+"""How far a test score may be from the truth: intervals for one model, or two on the same rows.
 
 Three kinds of statistic cover the metrics. Sums over rows (log loss, squared error) are resampled and
 corrected for bias and skew (BCa). Counts of (truth, label) cells (balanced accuracy, F1) are resampled as the
@@ -133,7 +133,7 @@ def sums_by_class(drawn: Floats, groups: Ints, n_classes: int) -> Floats:
 
 
 def perfect_share(n: int) -> float:
-    """Lowest probability that still yields ``n`` successes out of ``n`` with probability 2.5 % (Clopper-Pearson).
+    """Lowest probability that still yields ``n`` of ``n`` successes with probability 2.5 % (Clopper-Pearson).
 
     Examples
     --------

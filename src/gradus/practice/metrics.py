@@ -20,6 +20,7 @@ from gradus.core.errors import InputError, SettingError, nearest
 from gradus.estimators.reliability import Reliability, reliability_curve, wilson
 from gradus.practice.answers import Answers, Needs, Prediction, answers_of, predict
 from gradus.practice.intervals import Z, bca, influence_of_auc, perfect_share, resampled_cells, sums_by_class
+from gradus.practice.wording import show_value
 
 __all__ = [
     "METRICS",
@@ -83,12 +84,10 @@ class Metric:
 
         Examples
         --------
-        >>> METRICS["accuracy"].show(0.96111), METRICS["rmse"].show(24863.4), METRICS["log_loss"].show(0.43754)
-        ('0.961', '24,863', '0.4375')
+        >>> METRICS["accuracy"].show(0.96111), METRICS["rmse"].show(24863.4)
+        ('0.961', '24,863')
         """
-        if not self.unit:
-            return f"{value:.3f}"
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return show_value(value, self.unit)
 
 
 class Score(NamedTuple):
@@ -132,7 +131,7 @@ def _accuracy(a: Answers) -> float:
 
 
 def _balanced_accuracy(a: Answers) -> float:
-    # recall over the classes that occur: balanced_accuracy_score without its warning about classes only predicted
+    # recall over the classes that occur: balanced_accuracy_score without its warning
     kwargs: dict[str, Any] = {"average": "macro", "zero_division": 0.0, "labels": _present(a)}
     return float(sk.recall_score(a.truth, a.labels, sample_weight=a.weight, **kwargs))
 
@@ -262,8 +261,6 @@ METRICS: dict[str, Metric] = {
         Metric("mae", False, "values", _sklearn_values(sk.mean_absolute_error), "target",
                "mean distance from the true value", "sums", rows=lambda a: np.abs(_errors(a))[:, None],
                combine=_mean),
-        Metric("mse", False, "values", _sklearn_values(sk.mean_squared_error), "target squared",
-               "mean squared error", "sums", rows=lambda a: _errors(a)[:, None] ** 2, combine=_mean),
     )
 }  # fmt: skip
 """Every metric by name."""
@@ -440,7 +437,7 @@ def _interval_of_curve(metric: Metric, a: Answers, value: float) -> tuple[float,
 
 
 def _drawn_precision(truth: NDArray[np.int64], weight: Floats | None, *scores: Floats) -> list[Floats]:
-    """Resampled average precision for each score, thresholds thinned to 500 quantiles where there are more."""
+    """Resampled average precision for each score, thinned to 500 thresholds where there are more."""
     bins = [np.searchsorted(np.unique(np.quantile(s, np.linspace(0, 1, 501)))[1:-1], s) for s in scores]
     sizes = (2, *(int(b.max()) + 1 for b in bins))
     codes, drawn = resampled_cells(np.ravel_multi_index((truth, *bins), sizes), weight)

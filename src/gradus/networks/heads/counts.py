@@ -158,7 +158,9 @@ class NegativeBinomialHead(CountHead):
 
     def _start(self, mean: Tensor, std: Tensor) -> None:
         self.location.copy_(mean.log())
-        self.dispersion.copy_(((std.square() - mean) / mean.square()).clamp(0.01, 100.0))
+        # Counts that vary no more than a Poisson's start a hundredth above it.
+        dispersion = torch.maximum((std.square() - mean) / mean.square(), 0.01 / mean)
+        self.dispersion.copy_(dispersion.clamp_max(100.0))
 
     def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch *event 2"]:
         """Return the logarithm of the mean and the dispersion along a last axis."""

@@ -22,7 +22,7 @@ _HALF_LOG_2PI = 0.5 * log(2 * pi)
 
 def _checked_floor(minimum_scale: float) -> float:
     if not 0.0 < minimum_scale < 1.0:
-        raise SettingError("minimum_scale in (0, 1)", str(minimum_scale), "set for example minimum_scale=1e-3")
+        raise SettingError("minimum_scale in (0, 1)", str(minimum_scale), "set minimum_scale=1e-3")
     return minimum_scale
 
 
@@ -170,13 +170,14 @@ class GaussianHead(RegressionHead):
 
         Residuals of held-out examples give an honest variance; those of the training set a small one.
         """
-        squared = (targets - parameters).double().square()
+        squared = (targets - parameters).detach().cpu().double().square()
         if weights is None:
             variance = squared.mean(0)
         else:
-            variance = torch.tensordot(weights.double(), squared, dims=1) / weights.double().sum()
+            weights = weights.detach().cpu().double()
+            variance = torch.tensordot(weights, squared, dims=1) / weights.sum()
         # A perfect fit still gets a distribution with a density.
-        floor = (self.minimum_scale * self.scale).double().square()
+        floor = (self.minimum_scale * self.scale).cpu().double().square()
         self.set_variance(torch.maximum(variance, floor))
 
     def _moments(self, parameters: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,131 @@
+"""What an application is: a kind of data with its task, its network and what there is to see."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from gradus.core.errors import DataError
+from gradus.core.options import parse_setting
+from gradus.data.columns import looks_like_classes
+from gradus.data.dataset import Dataset, brief
+from gradus.estimators.base import Estimator
+from gradus.estimators.exhibit import Exhibit
+
+__all__ = ["Application", "Candidate", "Task"]
+
+Task = Literal["classification", "regression"]
+
+
+class Candidate(NamedTuple):
+    """A network to put on top of the ladder: its name, the unfitted estimator, and why this one."""
+
+    name: str
+    estimator: Any
+    why: str
+
+
+class Application(ABC):
+    """A data set understood: which task it poses, and which estimator suits it.
+
+    Parameters
+    ----------
+    data : Dataset
+        As it was read, with a target.
+    task : {"auto", "classification", "regression"}
+        ``auto`` infers it from the target; the reason is kept in ``why``.
+
+    Raises
+    ------
+    DataError
+        If there is no target, or it does not fit the task.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, data: Dataset, task: str = "auto") -> None:
+        if data.y is None:
+            raise DataError("a target to learn", f"none in {data.name}", "name its column with --target")
+        self.data = data
+        self.task, self.why = _task_of(data, task)
+        self.y = self.encode(data.y)
+        self.test = None if data.test is None else (data.test[0], self.encode(data.test[1]))
+
+    def encode(self, y: Any) -> np.ndarray:
+        """Return targets as class labels of one type, or as numbers."""
+        values = np.asarray(y)
+        if self.task == "classification":
+            if values.dtype.kind == "f" and (values == np.floor(values)).all():
+                return values.astype(np.int64)
+            return values.astype(str) if values.dtype == object else values
+        try:
+            numbers = values.astype(np.float64)
+        except (TypeError, ValueError):
+            strange = brief([v for v in np.unique(values.astype(str)) if not _is_number(v)], 3)
+            raise DataError(
+                f"numbers in the target {self.data.target!r} of a regression", strange, "use --task classification"
+            ) from None
+        if not np.isfinite(numbers).all():
+            raise DataError(f"finite numbers in the target {self.data.target!r}", "infinity", "drop those rows")
+        return numbers
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classes, in order."""
+        return [str(c) for c in np.unique(self.y)] if self.task == "classification" else None
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric that decides."""
+        return "accuracy" if self.task == "classification" else "r2"
+
+    def network(self, settings: Mapping[str, str], **fixed: Any) -> Candidate:
+        """Return the network for the top of the ladder.
+
+        Parameters
+        ----------
+        settings : mapping of str to str
+            Texts of ``--set name=value``; they override this application's defaults.
+        **fixed
+            Settings that the job decides, such as ``random_state`` and ``checkpoint``.
+
+        Raises
+        ------
+        SettingError
+            If a setting is unknown or out of range; the nearest name is suggested.
+        """
+        name, cls, defaults, why = self._network()
+        given = {key: parse_setting(cls, key, text) for key, text in settings.items()}
+        estimator: Estimator = cls(**{**defaults, **fixed, **given})
+        estimator.check_settings()
+        return Candidate(name, estimator, why)
+
+    @abstractmethod
+    def _network(self) -> tuple[str, Any, dict[str, Any], str]:
+        """Return the network's name, its estimator class, settings that suit these data, and why."""
+
+    @abstractmethod
+    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:
+        """Yield what there is to see of the data and of the chosen model's answers on the test part."""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _task_of(data: Dataset, task: str) -> tuple[Task, str]:
+    if task == "classification":
+        return "classification", "as asked"
+    if task == "regression":
+        return "regression", "as asked"
+    n = len(np.unique(np.asarray(data.y).astype(str)))
+    if looks_like_classes(data.y):
+        return "classification", f"{data.target} has {n:,} different values that look like classes"
+    return "regression", f"{data.target} has {n:,} different numbers"

@@ -1,0 +1,138 @@
+"""The kinds of data the main job knows, and how to recognise them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, r2_score
+
+from gradus.applications.base import Application
+from gradus.applications.tabular import TabularClassifier, TabularRegressor
+from gradus.applications.vision import ImageClassifier
+from gradus.core.errors import DataError
+from gradus.data.columns import infer_columns
+from gradus.data.dataset import Dataset
+from gradus.estimators.exhibit import Exhibit, Picture
+from gradus.estimators.exhibits import calibration, confusion_matrix, per_class, residuals
+from gradus.estimators.exhibits_of_rows import (
+    example_pictures,
+    feature_summary,
+    permutation_importance,
+    worst_errors_pictures,
+    worst_errors_rows,
+)
+
+__all__ = ["KINDS", "Images", "Table", "recognise"]
+
+# Above this many rows a larger batch costs little accuracy and saves much time.
+LARGE = 20_000
+
+
+def _of_classes(y: np.ndarray, prediction: Any, classes: list[Any]) -> Iterator[Exhibit]:
+    yield confusion_matrix(y, prediction.labels, classes)
+    yield per_class(y, prediction.labels, classes)
+    if prediction.probabilities is not None:
+        yield calibration(y, prediction.probabilities, prediction.classes)
+
+
+class Table(Application):
+    """Rows of numbers, categories, dates and gaps."""
+
+    kind = "table"
+
+    def _network(self) -> tuple[str, Any, dict[str, Any], str]:
+        cls = TabularClassifier if self.task == "classification" else TabularRegressor
+        defaults = {
+            "dropout": 0.1,
+            "optimizer": "adamw",
+            "weight_decay": 0.01,
+            "max_epochs": 200,
+            "patience": 20,
+            "batch_size": 256 if len(self.data) > LARGE else 64,
+        }
+        return "multilayer perceptron", cls, defaults, "learns combinations of columns; categories are embedded"
+
+    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:
+        """Yield columns, answers, importance of columns and worst rows."""
+        X, y = test
+        yield feature_summary(self.data.X, {c.name: c.kind for c in infer_columns(self.data.X)})
+        if self.task == "classification":
+            yield from _of_classes(y, prediction, np.unique(self.y).tolist())
+        else:
+            yield residuals(y, prediction.values, self.data.target or "target")
+        yield permutation_importance(estimator.predict, accuracy_score if self.classes else r2_score, X, y)
+        yield worst_errors_rows(X, y, prediction)
+
+
+class Images(Application):
+    """Stacks of pictures with a class each."""
+
+    kind = "images"
+
+    def __init__(self, data: Dataset, task: str = "auto") -> None:
+        super().__init__(data, "classification" if task == "auto" else task)
+        if task == "auto":
+            self.why = "images with a label each"
+        if self.task != "classification":
+            raise DataError("classes for images", "a regression", "leave out --task, or flatten the images to a table")
+
+    def _network(self) -> tuple[str, Any, dict[str, Any], str]:
+        defaults = {
+            "dropout": 0.25,
+            "max_epochs": 40,
+            "patience": 6,
+            "batch_size": 128 if len(self.data) > LARGE else 64,
+            "schedule": "cosine",
+            "learning_rate": 2e-3,
+            "pixel_scale": self.data.scale,
+        }
+        return "network on pixels", ImageClassifier, defaults, "sees neighbouring pixels together, wherever they are"
+
+    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:
+        """Yield example pictures, answers, first-layer filters and the worst pictures."""
+        X, y = test
+        yield example_pictures(self.data.X, self.y)
+        yield from _of_classes(y, prediction, np.unique(self.y).tolist())
+        filters = _filters(estimator)
+        if filters is not None:
+            yield filters
+        yield worst_errors_pictures(X, y, prediction, scale=self.data.scale)
+
+
+def _filters(estimator: Any) -> Exhibit | None:
+    """Return the first convolution's filters as pictures, if the estimator has one."""
+    blocks = getattr(getattr(getattr(estimator, "network_", None), "body", None), "blocks", None)
+    if blocks is None:
+        return None
+    kernels = blocks[0].weight.detach().cpu().numpy()
+    if kernels.shape[1] not in (1, 3):
+        return None
+    pictures = []
+    for i, kernel in enumerate(kernels[:64]):
+        span = np.abs(kernel).max() or 1.0
+        pictures.append(Picture.of((kernel.transpose(1, 2, 0) / span + 1) / 2, f"{i}", scale=1.0))
+    return Exhibit(
+        "Filters of the first layer",
+        "What each channel of the first convolution looks for: bright pixels excite it, dark ones inhibit it, "
+        "middle grey it ignores.",
+        "learning",
+        pictures=tuple(pictures),
+    )
+
+
+KINDS: dict[str, type[Application]] = {"table": Table, "images": Images}
+
+
+def recognise(data: Dataset, task: str = "auto") -> Application:
+    """Return the application that suits a data set.
+
+    Examples
+    --------
+    >>> from gradus.data.reading import read
+    >>> app = recognise(read("iris"))
+    >>> app.kind, app.task, app.why
+    ('table', 'classification', 'species has 3 different values that look like classes')
+    """
+    return KINDS[data.kind](data, task)

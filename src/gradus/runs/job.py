@@ -1,0 +1,397 @@
+"""The main job: from a source of data to a judged model, a report and the next command."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gradus.applications.base import Application
+from gradus.applications.kinds import recognise
+from gradus.core.errors import DataError, SettingError
+from gradus.core.lock import RunLock
+from gradus.core.options import check_settings, option, settings_of
+from gradus.data.reading import read
+from gradus.data.splitting import Split, split
+from gradus.estimators.exhibits import learning_curves
+from gradus.practice.baselines import Ladder, LadderRow, Rung, baselines, climb
+from gradus.runs.card import write_card
+from gradus.runs.record import (
+    DataRecord,
+    MetricsLog,
+    RunFolder,
+    RunRecord,
+    SettingRecord,
+    SplitRecord,
+    rung_record,
+    versions,
+)
+from gradus.runs.report import write_report
+from gradus.training.observers import observed_by
+from gradus.training.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gradus.training.loop import Event, Trainer
+
+__all__ = ["Job", "Run", "fit_source", "resume_run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is asked of the main job; with the network's settings, all that ``config.yaml`` holds."""
+
+    source: str = option("digits", "file, folder or named data set")
+    target: str | None = option(None, "column to predict")
+    task: str = option("auto", "classification, regression, or auto: inferred from the target")
+    group: str | None = option(None, "column whose equal values stay on one side of the split")
+    time: str | None = option(None, "column of times: train on the past, test on the future")
+    seed: int = option(0, "seed of split, baselines and network", low=0, high=2**32 - 1)
+    test_fraction: float = option(0.2, "share of rows for the one final test", above=0, high=0.8)
+    valid_fraction: float = option(0.2, "share of rows by which rungs are chosen", above=0, high=0.8)
+
+
+@dataclass
+class Run:
+    """A finished or stopped run: its folder and its record."""
+
+    folder: RunFolder
+    record: RunRecord
+    ladder: Ladder | None = field(default=None, repr=False)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the command line answers, as plain data."""
+        record = self.record
+        rows = [
+            {
+                "rung": row.name,
+                "valid": None if row.valid is None else row.valid.show(),
+                "test": None if row.test is None else row.test.show(),
+                "95 % interval": None if row.test is None else row.test.interval(),
+                "seconds": None if row.fit_seconds is None else round(row.fit_seconds, 2),
+                "": "chosen" if row.name == record.chosen else (row.error or ""),
+            }
+            for row in record.ladder
+        ]
+        return {
+            "run": str(self.folder.path),
+            "status": record.status,
+            "answer": record.verdict,
+            "metric": None if record.metric is None else record.metric.name,
+            "seconds": record.seconds,
+            "report": str(self.folder.report),
+            "next": record.next_commands,
+            "ladder": rows,
+        }
+
+
+def fit_source(
+    source: str | Path,
+    *,
+    target: str | None = None,
+    task: str = "auto",
+    settings: Mapping[str, str] | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    max_time: float | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    command: str | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Take data from a baseline to a network, one test and a report.
+
+    Parameters
+    ----------
+    source : str or Path
+        A file, a folder, or the name of a data set.
+    target, task, group, time, seed
+        See `Job`.
+    settings : mapping of str to str, optional
+        The network's settings as texts, as ``--set name=value`` gives them; those of `Job` are known too.
+    out : str or Path, optional
+        The run's folder, which must be new or empty; by default a new one under ``runs``.
+    max_time : float, optional
+        Most seconds to train the network.
+    command : str, optional
+        How to repeat the run, for the report.
+    console : rich.console.Console, optional
+        Where progress is told; nowhere by default.
+
+    Returns
+    -------
+    Run
+        Folder and record.
+
+    Raises
+    ------
+    GradusError
+        If data or settings cannot be used; nothing is written then.
+    """
+    given = dict(settings or {})
+    own = {name: given.pop(name) for name in ("test_fraction", "valid_fraction") if name in given}
+    job = Job(
+        source=str(source), target=target, task=task, group=group, time=time, seed=seed,
+        **{name: _number(name, text) for name, text in own.items()},
+    )  # fmt: skip
+    check_settings(job)
+    if max_time is not None:
+        given["max_time"] = str(max_time)
+    started = _prepare(job, given)
+    if out is None:
+        folder = RunFolder.create("runs", started.app.data.name)
+    else:
+        folder = RunFolder.create(Path(out).parent, Path(out).name, exact=True)
+    return _run(job, started, folder, command or _command(job, given, out), console)
+
+
+def resume_run(path: str | Path, *, console: Console | None = None) -> Run:
+    """Go on with a stopped run, to the same bits it would have reached.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no run, or its data are gone or have changed.
+    LockedError
+        If another process is at work on it.
+    """
+    folder = RunFolder.open(path)
+    record = folder.read_record()
+    if record.status == "finished":
+        return Run(folder, record)
+    config = folder.read_config()
+    own = {name: config.pop(name) for name in settings_of(Job) if name in config}
+    config.pop("estimator", None)
+    job = Job(**own)
+    check_settings(job)
+    texts = {name: _text(value) for name, value in config.items() if value is not None}
+    started = _prepare(job, texts)
+    if record.data is not None and record.data.fingerprint != started.app.data.fingerprint:
+        raise DataError(
+            f"{job.source} as it was when the run began", "other contents", "restore the data, or start a new run"
+        )
+    return _run(job, started, folder, record.command, console)
+
+
+@dataclass
+class _Prepared:
+    """Everything that can be refused has been checked; nothing has been written."""
+
+    app: Application
+    parts: Split
+    estimator: Any
+    rungs: list[Rung]
+    network: str
+
+
+def _prepare(job: Job, settings: Mapping[str, str]) -> _Prepared:
+    data = read(job.source, target=job.target, group=job.group, time=job.time)
+    app = recognise(data, job.task)
+    parts = split(
+        data, app.y, test=job.test_fraction, valid=job.valid_fraction, seed=job.seed,
+        stratify=app.task == "classification",
+    )  # fmt: skip
+    top = app.network(settings, random_state=job.seed)
+    columns = data.X.shape[1] if data.kind == "table" else int(np.prod(data.X.shape[1:]))
+    rungs = baselines(app.task, data.kind, len(parts.train), columns, job.seed)
+    rungs.append(Rung(top.name, "network", top.estimator, top.why))
+    return _Prepared(app, parts, top.estimator, rungs, top.name)
+
+
+def _run(job: Job, started: _Prepared, folder: RunFolder, command: str, console: Console | None) -> Run:
+    """Climb the ladder inside the run's folder, whatever happens leaving a record of it."""
+    begin = time.perf_counter()
+    app, data = started.app, started.app.data
+    with RunLock(folder.path):
+        started.estimator.checkpoint = str(folder.checkpoints)
+        record = RunRecord(
+            name=folder.path.name, command=command, versions=versions(), seed=job.seed, task=app.task,
+            target=data.target, data=_data_record(app, started.parts), estimator=type(started.estimator).__name__,
+            settings=_settings(started.estimator),
+        )  # fmt: skip
+        folder.write_config([*_settings(job), _named(record.estimator), *record.settings], f"{command}")
+        folder.write_record(record)
+        teller = _Teller(folder, record, console)
+        teller.begin(started)
+        with _ending(folder, record, begin):
+            parts = {name: getattr(started.parts, name) for name in ("train", "valid", "test")}
+            train, valid, test = ((_rows(data.X, rows), app.y[rows]) for rows in parts.values())
+            test = app.test if app.test is not None else test
+            with observed_by(ProgressBar("training", console), _MetricsFile(folder)):
+                ladder = climb(started.rungs, train, valid, test, app.metric, on_rung=teller.rung)
+            record.climbed(ladder)
+            _learned(record, ladder, started, folder)
+            record.status, record.seconds = "finished", time.perf_counter() - begin
+            record.next_commands = _next(folder, job)
+            _show(record, folder, app, ladder, test, parts["test"])
+            folder.write_record(record)
+            folder.log(record.verdict)
+    return Run(folder, record, ladder)
+
+
+@contextmanager
+def _ending(folder: RunFolder, record: RunRecord, begin: float) -> Iterator[None]:
+    """Leave a record that says how the run ended, also when it was stopped or failed."""
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        record.status = "stopped" if stopped else "failed"
+        record.error = None if stopped else str(error).splitlines()[0] if str(error) else type(error).__name__
+        record.seconds = time.perf_counter() - begin
+        record.next_commands = [f"gradus resume {shlex.quote(str(folder.path))}"]
+        folder.write_record(record)
+        folder.log(f"{record.status}: {record.error or type(error).__name__}")
+        raise
+
+
+class _Teller:
+    """Tell the console and the log what was found and how each rung did."""
+
+    def __init__(self, folder: RunFolder, record: RunRecord, console: Console | None) -> None:
+        self.folder, self.record, self.console = folder, record, console
+
+    def say(self, text: str) -> None:
+        self.folder.log(text.strip())
+        if self.console is not None:
+            self.console.print(text, markup=False, soft_wrap=True)
+
+    def begin(self, started: _Prepared) -> None:
+        app, data, parts = started.app, started.app.data, started.parts
+        self.say(f"{data!r}"[8:-1])
+        for note in [*data.notes, *parts.notes]:
+            self.say(f"  note   {note}")
+        self.say(f"  task   {app.task}: {app.why} (change with --task)")
+        n_test = len(parts.test) if app.test is None else len(app.test[1])
+        self.say(f"  split  {len(parts.train):,} train, {len(parts.valid):,} validation, {n_test:,} test: {parts.how}")
+        self.say(f"  run    {self.folder.path}")
+
+    def rung(self, row: LadderRow) -> None:
+        if row.status == "fitting":
+            return
+        self.record.ladder.append(rung_record(row))
+        self.folder.write_record(self.record)
+        if row.valid is None:
+            self.say(f"  {row.name:<32} failed: {row.error}")
+        else:
+            shown = self.record.ladder[-1].valid
+            value = "" if shown is None else shown.show()
+            self.say(f"  {row.name:<32} validation {value:>8}   {row.fit_seconds or 0:6.2f} s")
+        for note in row.notes:
+            self.say(f"    note {note}")
+
+
+class _MetricsFile:
+    """Write each epoch's row to ``metrics.jsonl``; a resumed run first drops what it will measure again."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.log: MetricsLog | None = None
+
+    def __call__(self, trainer: Trainer, event: Event) -> None:
+        if event == "start":
+            self.folder.keep_metrics(len(trainer.history) - 1)
+            self.log = self.folder.metrics_log()
+        elif event == "epoch" and self.log is not None:
+            self.log.append(trainer.history[-1])
+        elif event == "stop" and self.log is not None:
+            self.log.close()
+
+
+def _learned(record: RunRecord, ladder: Ladder, started: _Prepared, folder: RunFolder) -> None:
+    """Keep the network, whether it won or not, and what is known of its training."""
+    network = ladder.fitted.get(started.network)
+    if network is None:
+        return
+    network.checkpoint = None  # the model is to be moved and loaded elsewhere
+    network.save(folder.model)
+    record.history, record.threads = network.history_, network.n_threads_
+    record.device = str(next(network.network_.parameters()).device)
+    record.parameters = sum(p.numel() for p in network.network_.parameters())
+
+
+def _show(record: RunRecord, folder: RunFolder, app: Application, ladder: Ladder, test: Any, rows: np.ndarray) -> None:
+    """Write report and model card."""
+    exhibits = []
+    if record.history:
+        network = next(e for e in ladder.fitted.values() if hasattr(e, "history_"))
+        exhibits.append(learning_curves(record.history, network.best_epoch_))
+    chosen, prediction = ladder.fitted[ladder.chosen], ladder.predictions[ladder.chosen]
+    exhibits += app.exhibits(chosen, test, prediction, rows)
+    write_report(record, exhibits, folder.report)
+    write_card(record, folder.card)
+
+
+def _data_record(app: Application, parts: Split) -> DataRecord:
+    data, table = app.data, app.kind == "table"
+    n_test = len(parts.test) if app.test is None else len(app.test[1])
+    return DataRecord(
+        name=data.name, kind=data.kind, rows=len(data), columns=data.X.shape[1] if table else None,
+        shape=None if table else list(data.X.shape[1:]), classes=app.classes, origin=data.origin,
+        fingerprint=data.fingerprint, notes=[str(note) for note in (*data.notes, *parts.notes)],
+        split=SplitRecord(train=len(parts.train), valid=len(parts.valid), test=n_test, how=parts.how),
+    )  # fmt: skip
+
+
+def _settings(holder: Any) -> list[SettingRecord]:
+    return [
+        SettingRecord(
+            name=s.name, value=_plain(getattr(holder, s.name)), default=_plain(s.default), meaning=s.help, unit=s.unit
+        )
+        for s in settings_of(type(holder)).values()
+        if s.name != "checkpoint"
+    ]
+
+
+def _named(estimator: str | None) -> SettingRecord:
+    return SettingRecord(name="estimator", value=estimator, default=estimator, meaning="class of the network's estimator")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{k}:{v}" for k, v in value.items())
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingError(f"{name} as a share", repr(text), f"set for example {name}=0.2") from None
+
+
+def _rows(X: Any, rows: np.ndarray) -> Any:
+    return X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows]
+
+
+def _command(job: Job, settings: Mapping[str, str], out: str | Path | None) -> str:
+    words = ["gradus", "fit", job.source]
+    for name in ("target", "task", "group", "time", "seed"):
+        value = getattr(job, name)
+        if value != settings_of(Job)[name].default:
+            words += [f"--{name}", str(value)]
+    for name in ("test_fraction", "valid_fraction"):
+        if getattr(job, name) != settings_of(Job)[name].default:
+            words += ["--set", f"{name}={getattr(job, name)}"]
+    for name, text in settings.items():
+        words += ["--set", f"{name}={text}"]
+    return shlex.join(words + (["--out", str(out)] if out is not None else []))
+
+
+def _next(folder: RunFolder, job: Job) -> list[str]:
+    run = shlex.quote(os.path.relpath(folder.path))
+    return [f"gradus predict {run} {shlex.quote(job.source)}", f"gradus inspect {run}"]
+
