@@ -53,16 +53,15 @@ def finished(tmp_path):
 def test_a_run_for_the_eye(finished, capsys):
     assert run(["inspect", str(finished.path)]) == 0
     out = capsys.readouterr().out
-    rows = {
-        words[1] if words[0] == ">" else words[0]: line
-        for line in out.splitlines()
-        if (words := line.split())
+    lines = {
+        name: next(line for line in out.splitlines() if name in line)
+        for name in ("linear", "network", "trees")
     }
-    assert rows["linear"].split()[0] == ">"
-    assert rows["network"].split()[0] != ">"
-    assert "short" in rows["network"]
-    assert "MemoryError: too large" in rows["trees"]
-    assert "0.96" in rows["linear"] or "96" in rows["linear"]  # the upper end of the interval
+    assert lines["linear"].split()[0] == ">"
+    assert lines["network"].split()[0] != ">"
+    assert "short" in lines["network"]
+    assert "MemoryError: too large" in lines["trees"]
+    assert "0.96" in lines["linear"] or "96" in lines["linear"]  # the upper end of the interval
     assert "linear wins." in out
     assert "f1" in out and "Also on the test part: accuracy" not in out
     assert "gradus predict runs/first DATA" in out

@@ -2,9 +2,11 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -99,18 +101,34 @@ def test_a_child_that_ends_does_not_free_its_parents_lock(tmp_path):
         assert forks.run(work) == 0
         assert lock.held
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
-        assert forks.run(lambda: pytest.raises(LockedError, RunLock(tmp_path).acquire)) == 0
 
 
-def test_a_program_started_meanwhile_does_not_inherit_the_lock(tmp_path):
-    lock = RunLock(tmp_path).acquire()
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
-    lock.release()
+def test_a_program_started_meanwhile_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
+    told, tell = os.pipe()
+
+    def start_program():
+        code = f"import os, time; os.write({tell}, b'%d' % os.getpid()); time.sleep(60)"
+        os.set_inheritable(tell, True)
+        subprocess.Popen([sys.executable, "-c", code], close_fds=False)
+        os.set_inheritable(tell, False)
+
+    holder = Holder(tmp_path, inside=start_program)
+    program = int(os.read(told, 20))  # it runs, so whatever is closed at its start is closed
+    forks.kill(holder.pid)
     try:
-        with RunLock(tmp_path):
-            pass
+        with RunLock(tmp_path) as lock:
+            assert lock.held
     finally:
-        child.communicate(b"\n")
+        os.kill(program, signal.SIGKILL)
+
+
+def test_release_frees_the_lock_whoever_else_has_the_file_open(tmp_path):
+    """A child that was forked without Python's knowledge shares the open file and lives on."""
+    lock = RunLock(tmp_path).acquire()
+    copy = os.dup(lock._descriptor)
+    lock.release()
+    with RunLock(tmp_path):
+        os.close(copy)
 
 
 def test_one_process_cannot_take_it_twice(tmp_path):
@@ -145,13 +163,13 @@ def test_what_an_earlier_holder_wrote_does_not_lock(tmp_path):
 
 
 def test_the_lock_is_on_the_file_that_is_there(tmp_path, monkeypatch):
-    """Someone removes the file between our opening and locking it: the lock on the lost file would be worth nothing."""
+    """Someone removes the file between our opening and locking it; that lock would be worth nothing."""
     real, calls = os.open, []
 
     def open_and_lose(path, *arguments, **more):
         descriptor = real(path, *arguments, **more)
         if not calls:
-            os.unlink(path)
+            Path(path).unlink()
         calls.append(path)
         return descriptor
 

@@ -62,7 +62,7 @@ def test_every_format_gives_the_same_table(file):
     [
         ("a,b\n1,2\n", ","),
         ("a;b\n1,5;2,5\n", ";"),
-        ("a\tb,c\n1\t2,3\n", "\t"),
+        ("a\tb\n1\t2,3\n", "\t"),
         ("a|b|c\n1|2|3\n", "|"),
         ('a,b\n"x;y;z",2\n', ","),
         ("a\n1\n", ","),
@@ -88,7 +88,7 @@ def test_quotation_marks_that_enclose_nothing_are_characters(tmp_path):
     data = read(path, target="y")
     assert data.X["text"].tolist() == ['"so he began', '2" pipe', '" no end', 'no "quotes" here']
     assert "quotation marks" in notes_of(data)
-    path.write_text('text\ty\n"line one\nline two"\tu\n"a ""b"""\tv\n')
+    path.write_text('text\ty\n"line one\nline two"\t0.5\n"a ""b"""\t1.5\n')
     assert read(path, target="y").X["text"].tolist() == ["line one\nline two", 'a "b"']
 
 
@@ -104,10 +104,10 @@ def test_a_table_without_a_header_gets_names_and_says_so(tmp_path):
 @pytest.mark.parametrize("last", [True, False])
 def test_line_ends_and_blank_lines_do_not_matter(tmp_path, ends, last):
     path = tmp_path / "a.csv"
-    text = ends.join(["", "a,y", "1,u", "", "2,v"]) + ends * last
+    text = ends.join(["", "a,y", "1,0.5", "", "2,1.5"]) + ends * last
     path.write_bytes(text.encode())
     data = read(path)
-    assert data.X["a"].tolist() == [1, 2] and list(data.y) == ["u", "v"]
+    assert data.X["a"].tolist() == [1, 2] and list(data.y) == [0.5, 1.5]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_line_ends_and_blank_lines_do_not_matter(tmp_path, ends, last):
 )
 def test_encodings_are_found_out_and_said(tmp_path, encoding, said):
     path = tmp_path / "a.csv"
-    path.write_bytes("größe,y\nö,ü\né,à\n".encode(encoding))
+    path.write_bytes("größe,y\nö,0.5\né,1.5\n".encode(encoding))
     data = read(path, target="y")
     assert list(data.X.columns) == ["größe"] and data.X["größe"].tolist() == ["ö", "é"]
     assert (said in notes_of(data)) if said else "encoding" not in notes_of(data)
@@ -232,7 +232,8 @@ def test_real_tables_are_read_as_pandas_reads_them(data_home):
     """Where nothing needs mending, an independent reader sees the same values."""
     for name, target in (("ames", "Sale_Price"), ("credit_data", "Status"), ("penguins", "species")):
         path = data_home / "tabular" / f"{name}.csv.gz"
-        frame = pd.read_csv(path)
+        # pandas takes "None" for missing by default, which in ames is the name of a kind of masonry.
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
         target = target if target in frame.columns else frame.columns[-1]
         data = read(path, target=target)
         pd.testing.assert_frame_equal(

@@ -84,7 +84,7 @@ def test_an_empty_store(tmp_path):
     assert store.steps() == []
     assert store.best() is None
     assert store.latest() is None
-    with pytest.raises(DataError, match="expected a checkpoint in .*, got none"):
+    with pytest.raises(DataError, match=r"expected a checkpoint in .*, got none"):
         store.load()
     assert not (tmp_path / "no").exists()
 
@@ -147,7 +147,7 @@ def test_nothing_is_removed_or_renamed_before_the_new_is_on_the_disk(tmp_path, m
 
     def fsync(descriptor):
         kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
-        name = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        name = Path(f"/proc/self/fd/{descriptor}").readlink()
         events.append(f"sync {kind} {'new' if name.parent == tmp_path else name.name}")
         real_sync(descriptor)
 
@@ -223,7 +223,7 @@ def test_training_goes_on_bit_by_bit_from_a_checkpoint(tmp_path):
 
 
 def damage_is_noticed(store, name, data):
-    """Put data in place of a file of the newest checkpoint; the one before must be used and the file named."""
+    """Put data in place of a file of the newest checkpoint: the one before is used and the file named."""
     path = store.folder / "step_2" / name
     kept = path.read_bytes()
     path.write_bytes(data)
@@ -494,7 +494,8 @@ def kill_at_random(folder, rounds, seed):
 
         pid = forks.start(work)
         os.close(writer)
-        os.read(reader, 8)
+        assert (resumed := struct.unpack("<q", os.read(reader, 8))[0]) >= safe
+        safe = resumed
         time.sleep(rng.uniform(0, 0.03))
         assert forks.kill(pid) == -signal.SIGKILL
         with os.fdopen(reader, "rb") as told:
@@ -604,7 +605,7 @@ def test_a_full_disk_leaves_the_old_checkpoints(small_disk):
 
 @pytest.mark.parametrize("call", ["fsync", "mkdir", "open", "rename"])
 def test_a_refused_system_call_leaves_the_old_checkpoints(store, call):
-    """Refuse the first, second, third ... call; each time the old checkpoints are whole and nothing is left over."""
+    """Refuse the first, second, third ... call: the old checkpoints are whole and nothing is left over."""
 
     def attempt(n, step):
         count, real = [0], getattr(os, call)
@@ -632,7 +633,10 @@ def test_a_refused_system_call_leaves_the_old_checkpoints(store, call):
                 assert "full disk" in str(error)
                 refused += 1
                 assert store.steps() in (before, [1, 2, 3])
-            assert orphans(store.folder) == []
+                assert orphans(store.folder) == []
+            else:  # refused while an old one was removed: no reason to fail, and the next store sweeps
+                CheckpointStore(store.folder)
+                assert orphans(store.folder) == []
             loaded = store.load()
             assert loaded.skipped == []
             assert_content(loaded, loaded.step)

@@ -33,7 +33,7 @@ def inspect(
         run = RunFolder.open(source)
         emit_json(run_facts(run)) if as_json else show_run(run)
         return
-    from gradus.runs.job import inspect_source
+    from gradus.runs.answers import inspect_source
 
     facts = inspect_source(source, target=target)
     emit_json(facts) if as_json else show(facts)

@@ -27,7 +27,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Predict with the model of a run: one row for each row of the data."""
-    from gradus.runs.job import predict_run
+    from gradus.runs.answers import predict_run
 
     frame = predict_run(run, data, out)
     if as_json:

@@ -141,8 +141,8 @@ def _open_archive(path: str | Path) -> tuple[zipfile.ZipFile, _Bounded]:
         if len(archive.infolist()) > MAX_MEMBERS:
             raise OverflowError
         file.bounded = False
-        # The library reads members until the directory's bytes run out and ignores how many there should be, so
-        # one damaged length would lose the members after it without a word.
+        # The library reads members until the directory's bytes run out and ignores how many there should
+        # be, so one damaged length would lose the members after it without a word.
         file.seek(-len(archive.comment) - 12, os.SEEK_END)
         if int.from_bytes(file.read(2), "little") not in {len(archive.infolist()), 0xFFFF}:
             raise zipfile.BadZipFile("the number of members is not what the directory holds")

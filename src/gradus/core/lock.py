@@ -51,6 +51,10 @@ if sys.platform == "win32":
                 return False
             raise
         return True
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _RANGE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
@@ -60,6 +64,9 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class RunLock:
@@ -124,6 +131,7 @@ class RunLock:
         """Give the lock back; does nothing where it is not held."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
+            _unlock(self._descriptor)
         self._forget()
 
     def _forget(self) -> None:

@@ -161,6 +161,8 @@ def _parse(word: str, kind: Any) -> Any:
         return int(number) if number.is_integer() else None
     if kind is str:
         return word
+    if kind is Any:
+        return int(word) if word.isdigit() else None
     if get_origin(kind) is dict or kind is dict:
         pairs = [w.partition(":") for w in word.strip("{}").split(",") if w.strip()]
         inner = (get_args(kind) or (str, float))[1]

@@ -124,7 +124,7 @@ def _by_values(name: str, present: pd.Series, unique: pd.Series) -> tuple[Kind, 
         return "number", "numbers stored as text"
     if len(texts) <= 2 and any(set(texts.str.lower()) <= pair for pair in BOOLEAN_PAIRS):
         return "boolean", f"only {' and '.join(sorted(texts))}"
-    form = date_format(unique)
+    form = date_format(present)
     if form is not None:
         return "date", f"written as {form}"
     return _textual(present, texts)

@@ -22,6 +22,10 @@ DELIMITERS = (",", "\t", ";", "|")
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>"]
 STRAY_MARKS = {"?", "-", "--", ".", "none", "missing", "unknown", "na", "#value!", "#div/0!"}
 BLOCK = 1 << 24
+# From 3.1 on pandas reads numbers to the last bit by itself, and warns of the option that asked for it.
+EXACT: dict[str, Any] = (
+    {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+)
 
 
 def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Note]]:
@@ -71,7 +75,7 @@ def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Note]]:
             skipinitialspace=True,
             low_memory=False,
             quoting=csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL,
-            float_precision="round_trip",
+            **EXACT,
             encoding="utf-8",
         )
     except (pd.errors.ParserError, ValueError, OverflowError) as error:

@@ -70,6 +70,12 @@ class Estimator(BaseEstimator, ABC):
         """Cross process borders (GridSearchCV with n_jobs) in the format of `save`, not as pickled tensors."""
         return from_bytes, (type(self), to_bytes(self))
 
+    def __copy__(self) -> Self:
+        """Share what is learned: scikit-learn's callbacks get such a copy at each epoch, with the weights replaced."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
     def __sklearn_is_fitted__(self) -> bool:
         """Whether `fit` has been called."""
         return any(name.endswith("_") and not name.startswith("_") for name in vars(self))

@@ -66,6 +66,8 @@ def learning_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None
     names = [n for n in names if any(_is_number(row.get(n)) for row in history)]
     panels: dict[str, list[str]] = {}
     for name in names:
+        if name == "learning_rate":  # in the table; the schedule is known beforehand
+            continue
         panels.setdefault(name.removeprefix("valid_").removeprefix("train_"), []).append(name)
     epochs = [int(row.get("epoch", i)) + 1 for i, row in enumerate(history)]
     layout: dict[str, Any] = {"height": 60 + 240 * len(panels), "hovermode": "x unified"}
@@ -77,9 +79,9 @@ def learning_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None
         layout[f"yaxis{suffix}"] = axis(
             plain(panel.replace("_", " ")), domain=[top - 1 / len(panels) + gap, top]
         )
-        layout[f"xaxis{suffix}"] = axis(
-            "epoch" if i + 1 == len(panels) else "", anchor=f"y{suffix}", matches="x"
-        )
+        layout[f"xaxis{suffix}"] = axis("epoch" if i + 1 == len(panels) else "", anchor=f"y{suffix}")
+        if i:
+            layout[f"xaxis{suffix}"]["matches"] = "x"
         for name in members:
             valid = name.startswith("valid_")
             data.append(

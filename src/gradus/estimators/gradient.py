@@ -86,11 +86,17 @@ class GradientEstimator(TrainingOptions, Estimator):
         X_val: Any,
         y_val: Any,
         callbacks: Sequence[Callback] = (),
+        after: Callable[[], None] | None = None,
     ) -> Self:
+        """Train; ``after`` learns what is left to learn before scikit-learn's callbacks hear that the fit ended."""
         self.check_settings()
+        if (X_val is None) != (y_val is None):
+            given, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+            raise InputError("X_val and y_val together", f"{given} alone", f"pass {absent} too")
         warm = self.warm_start and hasattr(self, "network_")
         if not warm:
             self._forget()
+        vars(self).pop("_memory", None)  # of an optimizer that has not seen what fit is about to change
         self.seed_ = resolve_seed(self.random_state)
         train = self._encode(X, y, sample_weight, reset=not warm)
         valid = None if X_val is None else self._encode(X_val, y_val)
@@ -101,15 +107,22 @@ class GradientEstimator(TrainingOptions, Estimator):
             train, valid = _take(train, rows), _take(train, held)
         with isolated(derive(self.seed_, "weights")):
             network = self.network_ if warm else self._build()
-        self._train(network, train, valid, callbacks)
+        told = ScikitCallbacks(self, X, y, sample_weight)
+        self._train(network, train, valid, [told, *callbacks])
+        if after is not None:
+            after()
+        told.finish()
         return self
 
     def _train(self, network: nn.Module, train: Batch, valid: Batch | None, callbacks: Sequence[Callback]) -> None:
         """Train once, and again on everything where a retraining strategy of §7.8 asks for it."""
         first = self._trainer(network, train, valid, callbacks, phase="main")
         self._run(first)
-        if self.retrain != "none" and valid is not None and first.monitor is not None:
-            whole = {name: torch.cat([train[name], valid[name]]) for name in train if name in valid}
+        stopped = first.finished in ("interrupted", "callback")
+        if self.retrain != "none" and valid is not None and first.monitor is not None and not stopped:
+            if ("weights" in train) != ("weights" in valid):  # rows without a weight count once
+                train, valid = _weighted(train), _weighted(valid)
+            whole = {name: torch.cat([train[name], valid[name]]) for name in train}
             second = self._retrainer(first, whole, valid, callbacks)
             self._run(second)
 
@@ -162,7 +175,7 @@ class GradientEstimator(TrainingOptions, Estimator):
         evaluate = None
         if valid is not None:
             evaluate = partial(self._evaluate, {name: _as(tensor, dtype).to(device) for name, tensor in valid.items()})
-        told: list[Callback] = [ScikitCallbacks(self), *callbacks, *observers()]
+        told: list[Callback] = [*callbacks, *observers()]
         if self.verbose:
             told.append(ProgressBar(type(self).__name__))
         return Trainer(
@@ -262,6 +275,10 @@ def replace_options(estimator: TrainingOptions, **changes: Any) -> TrainingOptio
 
 def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def _weighted(tensors: Batch) -> Batch:
+    return {"weights": torch.ones(len(tensors["targets"])), **tensors} if "weights" not in tensors else tensors
 
 
 def _take(tensors: Batch, rows: np.ndarray) -> Batch:

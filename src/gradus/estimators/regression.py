@@ -79,16 +79,13 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
         self
             The fitted regressor.
         """
-        self._fit(X, y, sample_weight, X_val, y_val)
-        if self.head == "gaussian":
-            self._fit_variance(X if X_val is None else X_val, y if y_val is None else y_val)
-        return self
+        held_out = (X, y, sample_weight) if X_val is None else (X_val, y_val, None)
+        return self._fit(X, y, sample_weight, X_val, y_val, after=lambda: self._fit_variance(*held_out))
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Make one pass over a part of the data; the first call settles shapes and scales."""
         self._partial_fit(X, y, sample_weight, first=not hasattr(self, "network_"))
-        if self.head == "gaussian":
-            self._fit_variance(X, y)
+        self._fit_variance(X, y, sample_weight)
         return self
 
     def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
@@ -159,11 +156,14 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
         return measured.total, count - measured.metrics["squared_error"] / variance, count
 
     @torch.no_grad()
-    def _fit_variance(self, X: Any, y: Any) -> None:
+    def _fit_variance(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Give the fixed-variance head the residuals' variance, of held-out rows where there are any."""
-        batch = self._encode(X, y)
         head = self.network_.head
-        head.fit_variance(self._forward(X).to(head.location.device), batch["targets"].to(head.location.device))
+        if not isinstance(head, GaussianHead) or head.learned:
+            return
+        targets, weights = self._encode(X, y)["targets"], check_weights(sample_weight)
+        device = head.location.device
+        head.fit_variance(self._forward(X).to(device), targets.to(device), weights)
 
     # -- answering -----------------------------------------------------------------------------------------------
 

@@ -128,7 +128,7 @@ class Ladder:
         return [name for name, comparison in self.against.items() if comparison.better is None]
 
     def verdict(self) -> str:
-        """Say in one or two sentences which rung won, by how much, and whether that is more than noise."""
+        """Say in one or two sentences which rung won, and whether that is more than noise."""
         row = self.row(self.chosen)
         if row.test is None:
             return f"The best rung on the validation part is {self.chosen}; nothing was tested."

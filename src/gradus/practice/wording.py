@@ -9,16 +9,16 @@ __all__ = ["listed", "show_seconds", "show_value"]
 
 
 def show_value(value: float, unit: str = "") -> str:
-    """Write a score: shares (no unit) with three decimals, the rest with four digits, thousands apart.
+    """Write a score: shares and small numbers with three decimals, large ones with four digits or whole.
 
     Examples
     --------
     >>> show_value(0.96111), show_value(24863.4, "target"), show_value(0.43754, "nats")
-    ('0.961', '24,863', '0.4375')
+    ('0.961', '24,863', '0.438')
     """
     if not math.isfinite(value):
         return "unknown"
-    if not unit and abs(value) < 1000:
+    if not unit or 0.01 <= abs(value) < 10:
         return f"{value:.3f}"
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
 

@@ -65,7 +65,8 @@ def _environment() -> Environment:
 def _md(text: object) -> str:
     """Escape what Markdown or HTML would read as markup; names of columns come from strangers."""
     line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", line)
+    line = re.sub(r"([\\`*\[\]|])", r"\\\1", line)
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", line)
 
 
 def _code(text: object) -> str:

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from gradus.training.loop import Event, Trainer
 
-__all__ = ["Job", "Run", "fit_source", "resume_run"]
+__all__ = ["Job", "Prepared", "fit_source", "prepare_again", "resume_run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,40 +60,6 @@ class Job:
     valid_fraction: float = option(0.2, "share of rows by which rungs are chosen", above=0, high=0.8)
 
 
-@dataclass
-class Run:
-    """A finished or stopped run: its folder and its record."""
-
-    folder: RunFolder
-    record: RunRecord
-    ladder: Ladder | None = field(default=None, repr=False)
-
-    def summary(self) -> dict[str, Any]:
-        """Return what the command line answers, as plain data."""
-        record = self.record
-        rows = [
-            {
-                "rung": row.name,
-                "valid": None if row.valid is None else row.valid.show(),
-                "test": None if row.test is None else row.test.show(),
-                "95 % interval": None if row.test is None else row.test.interval(),
-                "seconds": None if row.fit_seconds is None else round(row.fit_seconds, 2),
-                "": "chosen" if row.name == record.chosen else (row.error or ""),
-            }
-            for row in record.ladder
-        ]
-        return {
-            "run": str(self.folder.path),
-            "status": record.status,
-            "answer": record.verdict,
-            "metric": None if record.metric is None else record.metric.name,
-            "seconds": record.seconds,
-            "report": str(self.folder.report),
-            "next": record.next_commands,
-            "ladder": rows,
-        }
-
-
 def fit_source(
     source: str | Path,
     *,
@@ -107,7 +73,7 @@ def fit_source(
     time: str | None = None,
     command: str | None = None,
     console: Console | None = None,
-) -> Run:
+) -> RunFolder:
     """Take data from a baseline to a network, one test and a report.
 
     Parameters
@@ -129,8 +95,8 @@ def fit_source(
 
     Returns
     -------
-    Run
-        Folder and record.
+    RunFolder
+        The run's folder, with its record.
 
     Raises
     ------
@@ -154,7 +120,7 @@ def fit_source(
     return _run(job, started, folder, command or _command(job, given, out), console)
 
 
-def resume_run(path: str | Path, *, console: Console | None = None) -> Run:
+def resume_run(path: str | Path, *, console: Console | None = None) -> RunFolder:
     """Go on with a stopped run, to the same bits it would have reached.
 
     Raises
@@ -167,25 +133,40 @@ def resume_run(path: str | Path, *, console: Console | None = None) -> Run:
     folder = RunFolder.open(path)
     record = folder.read_record()
     if record.status == "finished":
-        return Run(folder, record)
+        return folder
+    started = prepare_again(folder, record)
+    return _run(started.job, started, folder, record.command, console)
+
+
+def prepare_again(folder: RunFolder, record: RunRecord) -> Prepared:
+    """Read a run's data and settings anew, and make sure that the data are the same.
+
+    Raises
+    ------
+    DataError
+        If the data are gone or have changed.
+    """
     config = folder.read_config()
     own = {name: config.pop(name) for name in settings_of(Job) if name in config}
     config.pop("estimator", None)
     job = Job(**own)
     check_settings(job)
-    texts = {name: _text(value) for name, value in config.items() if value is not None}
+    texts = {name: _text(value) for name, value in config.items()}
     started = _prepare(job, texts)
     if record.data is not None and record.data.fingerprint != started.app.data.fingerprint:
         raise DataError(
-            f"{job.source} as it was when the run began", "other contents", "restore the data, or start a new run"
+            f"{job.source} as it was when the run began",
+            "other contents",
+            "restore the data, or start a new run",
         )
-    return _run(job, started, folder, record.command, console)
+    return started
 
 
 @dataclass
-class _Prepared:
+class Prepared:
     """Everything that can be refused has been checked; nothing has been written."""
 
+    job: Job
     app: Application
     parts: Split
     estimator: Any
@@ -193,7 +174,7 @@ class _Prepared:
     network: str
 
 
-def _prepare(job: Job, settings: Mapping[str, str]) -> _Prepared:
+def _prepare(job: Job, settings: Mapping[str, str]) -> Prepared:
     data = read(job.source, target=job.target, group=job.group, time=job.time)
     app = recognise(data, job.task)
     parts = split(
@@ -204,10 +185,10 @@ def _prepare(job: Job, settings: Mapping[str, str]) -> _Prepared:
     columns = data.X.shape[1] if data.kind == "table" else int(np.prod(data.X.shape[1:]))
     rungs = baselines(app.task, data.kind, len(parts.train), columns, job.seed)
     rungs.append(Rung(top.name, "network", top.estimator, top.why))
-    return _Prepared(app, parts, top.estimator, rungs, top.name)
+    return Prepared(job, app, parts, top.estimator, rungs, top.name)
 
 
-def _run(job: Job, started: _Prepared, folder: RunFolder, command: str, console: Console | None) -> Run:
+def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: Console | None) -> RunFolder:
     """Climb the ladder inside the run's folder, whatever happens leaving a record of it."""
     begin = time.perf_counter()
     app, data = started.app, started.app.data
@@ -235,7 +216,7 @@ def _run(job: Job, started: _Prepared, folder: RunFolder, command: str, console:
             _show(record, folder, app, ladder, test, parts["test"])
             folder.write_record(record)
             folder.log(record.verdict)
-    return Run(folder, record, ladder)
+    return folder
 
 
 @contextmanager
@@ -265,14 +246,16 @@ class _Teller:
         if self.console is not None:
             self.console.print(text, markup=False, soft_wrap=True)
 
-    def begin(self, started: _Prepared) -> None:
+    def begin(self, started: Prepared) -> None:
         app, data, parts = started.app, started.app.data, started.parts
         self.say(f"{data!r}"[8:-1])
         for note in [*data.notes, *parts.notes]:
             self.say(f"  note   {note}")
         self.say(f"  task   {app.task}: {app.why} (change with --task)")
         n_test = len(parts.test) if app.test is None else len(app.test[1])
-        self.say(f"  split  {len(parts.train):,} train, {len(parts.valid):,} validation, {n_test:,} test: {parts.how}")
+        self.say(
+            f"  split  {len(parts.train):,} train, {len(parts.valid):,} validation, {n_test:,} test: {parts.how}"
+        )
         self.say(f"  run    {self.folder.path}")
 
     def rung(self, row: LadderRow) -> None:
@@ -307,7 +290,7 @@ class _MetricsFile:
             self.log.close()
 
 
-def _learned(record: RunRecord, ladder: Ladder, started: _Prepared, folder: RunFolder) -> None:
+def _learned(record: RunRecord, ladder: Ladder, started: Prepared, folder: RunFolder) -> None:
     """Keep the network, whether it won or not, and what is known of its training."""
     network = ladder.fitted.get(started.network)
     if network is None:
@@ -319,7 +302,9 @@ def _learned(record: RunRecord, ladder: Ladder, started: _Prepared, folder: RunF
     record.parameters = sum(p.numel() for p in network.network_.parameters())
 
 
-def _show(record: RunRecord, folder: RunFolder, app: Application, ladder: Ladder, test: Any, rows: np.ndarray) -> None:
+def _show(
+    record: RunRecord, folder: RunFolder, app: Application, ladder: Ladder, test: Any, rows: np.ndarray
+) -> None:
     """Write report and model card."""
     exhibits = []
     if record.history:
@@ -345,7 +330,11 @@ def _data_record(app: Application, parts: Split) -> DataRecord:
 def _settings(holder: Any) -> list[SettingRecord]:
     return [
         SettingRecord(
-            name=s.name, value=_plain(getattr(holder, s.name)), default=_plain(s.default), meaning=s.help, unit=s.unit
+            name=s.name,
+            value=_plain(getattr(holder, s.name)),
+            default=_plain(s.default),
+            meaning=s.help,
+            unit=s.unit,
         )
         for s in settings_of(type(holder)).values()
         if s.name != "checkpoint"
@@ -353,7 +342,9 @@ def _settings(holder: Any) -> list[SettingRecord]:
 
 
 def _named(estimator: str | None) -> SettingRecord:
-    return SettingRecord(name="estimator", value=estimator, default=estimator, meaning="class of the network's estimator")
+    return SettingRecord(
+        name="estimator", value=estimator, default=estimator, meaning="class of the network's estimator"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -363,6 +354,8 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -394,4 +387,3 @@ def _command(job: Job, settings: Mapping[str, str], out: str | Path | None) -> s
 def _next(folder: RunFolder, job: Job) -> list[str]:
     run = shlex.quote(os.path.relpath(folder.path))
     return [f"gradus predict {run} {shlex.quote(job.source)}", f"gradus inspect {run}"]
-

@@ -37,6 +37,7 @@ __all__ = [
     "SplitRecord",
     "config_yaml",
     "read_metrics",
+    "rung_record",
     "versions",
 ]
 

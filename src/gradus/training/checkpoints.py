@@ -107,7 +107,7 @@ class CheckpointStore:
         ranked = self._by_score()
         return ranked[0] if ranked else None
 
-    def save(self, step: int, parts: Mapping[str, Any], score: float | None = None) -> Path:
+    def save(self, step: int, parts: Mapping[str, Any], score: float | int | None = None) -> Path:
         """Store a checkpoint and remove those no longer kept.
 
         Parameters
@@ -217,7 +217,7 @@ class CheckpointStore:
         return sorted(scores, key=lambda step: (-scores[step], step))
 
     def _write(
-        self, folder: Path, step: int, content: Mapping[str, tuple[dict[str, Any], Any]], score: float | None
+        self, folder: Path, step: int, content: Mapping[str, tuple[dict[str, Any], Any]], score: Any
     ) -> None:
         files = {}
         for name, (tensors, structure) in content.items():

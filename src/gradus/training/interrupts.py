@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["Signals", "interruptible"]
+__all__ = ["TERMINATED", "Signals", "interruptible"]
+
+# Exit code of a process that ended because of SIGTERM, as shells count: 128 + 15.
+TERMINATED = 143
 
 
 class Signals:
@@ -33,8 +36,27 @@ class Signals:
 def interruptible(*, terminate: bool = False) -> Iterator[Signals]:
     """Turn SIGINT, and SIGTERM if ``terminate``, into requests inside the block.
 
-    Only the main thread can set handlers; elsewhere the requests stay empty. After a SIGTERM the signal stays ignored:
-    the process is about to exit and a second one must not cut that short.
+    Only the main thread can set handlers; elsewhere the requests stay empty. The handlers found are put back after
+    the block. Where a SIGTERM came and the block ended without an error, the process exits, and SIGTERM is ignored
+    from there on: a second one must not cut the exit short.
+
+    Parameters
+    ----------
+    terminate : bool
+        Whether the block can answer a SIGTERM; otherwise it ends the process as ever.
+
+    Raises
+    ------
+    SystemExit
+        After the block, with code 143, if a SIGTERM came inside it.
+
+    Examples
+    --------
+    >>> import os
+    >>> with interruptible() as signals:
+    ...     os.kill(os.getpid(), signal.SIGINT)
+    ...     signals.request
+    'interrupted'
     """
     signals = Signals()
     found: dict[int, Any] = {}
@@ -44,7 +66,16 @@ def interruptible(*, terminate: bool = False) -> Iterator[Signals]:
             found[signal.SIGTERM] = signal.signal(signal.SIGTERM, signals.terminate)
     try:
         yield signals
-    finally:
-        for number, handler in found.items():
-            ignored = number == signal.SIGTERM and signals.request == "terminated"
-            signal.signal(number, signal.SIG_IGN if ignored else handler)
+    except BaseException:
+        _put_back(found)
+        raise
+    if signals.request == "terminated":
+        found[signal.SIGTERM] = signal.SIG_IGN
+    _put_back(found)
+    if signals.request == "terminated":  # asked again: it may have come while the handlers were put back
+        raise SystemExit(TERMINATED)
+
+
+def _put_back(found: dict[int, Any]) -> None:
+    for number, handler in found.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from gradus.core.errors import InputError
+from gradus.core.errors import InputError, SettingError
 from gradus.training.options import TrainingOptions
 
 __all__ = ["OPTIMIZERS", "build_optimizers", "weights_of"]
@@ -52,6 +52,8 @@ def build_optimizers(parameters: Iterable[nn.Parameter], options: TrainingOption
     ------
     InputError
         If there is no parameter that requires a gradient.
+    SettingError
+        If the optimizer has no such thing as the decay or momentum asked for.
 
     Examples
     --------
@@ -62,7 +64,12 @@ def build_optimizers(parameters: Iterable[nn.Parameter], options: TrainingOption
     moved = [p for p in parameters if p.requires_grad]
     if not moved:
         raise InputError("a network with a parameter to train", "none", "unfreeze a layer (requires_grad_(True))")
+    if options.optimizer == "nesterov" and options.momentum == 0:
+        raise SettingError("momentum above 0 with optimizer='nesterov'", "0", "set momentum=0.9, or optimizer='sgd'")
     if options.optimizer == "lbfgs":  # torch's L-BFGS takes one group and has no decay
+        if options.weight_decay:
+            received = f"{options.weight_decay:g}"
+            raise SettingError("weight_decay=0 with optimizer='lbfgs', which has none", received, "set l2 instead")
         return [_build("lbfgs", [{"params": moved}], options)]
     if options.optimizer == "muon":
         matrices = [p for p in moved if p.ndim == 2]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,11 +38,27 @@ class Player:
     options : TrainingOptions
         Optimizer, learning rate, penalties, clipping, accumulation, precision.
     parameters : iterable of nn.Parameter, optional
-        What this player moves; all of the network's by default. The others keep their gradients.
+        What this player moves; all of the network's by default. The others get no gradient from its loss.
     every : int
         Act on every ``every``-th batch: a critic with 1 and a generator with 5 give five critic steps to one.
     seed : int
-        Seed of the generator handed to the loss.
+        Seed of the generator handed to the loss, and drawn from by ``weight_noise``.
+
+    Raises
+    ------
+    SettingError
+        If ``accumulate`` is asked for where parts of a batch do not add up to the whole, or the optimizer lacks a
+        setting's meaning.
+
+    Examples
+    --------
+    >>> from gradus.networks import GaussianHead
+    >>> from gradus.training.losses import head_loss
+    >>> line = GaussianHead(1)
+    >>> player = Player("line", line, head_loss(line), TrainingOptions(optimizer="sgd", learning_rate=0.1))
+    >>> player.update({"inputs": torch.ones(4, 1), "targets": torch.ones(4)}, step=0, factor=1.0)
+    >>> player.steps, len(player.totals)
+    ([0], 1)
     """
 
     def __init__(
@@ -70,12 +87,8 @@ class Player:
         self._factor = 1.0
         self._bf16 = options.precision == "bf16"
         self._closure = options.optimizer == "lbfgs"
-        if options.accumulate > 1 and not getattr(loss, "decomposes", True):
-            raise SettingError(
-                "accumulate=1 with a loss that does not decompose over examples",
-                f"accumulate={options.accumulate}",
-                "contrasts between examples would be lost; lower batch_size instead",
-            )
+        if options.accumulate > 1:
+            _check_parts(network, loss, options.accumulate)
 
     def update(self, batch: Batch, step: int, factor: float) -> None:
         """Take one optimizer step on ``batch`` at ``factor`` times the learning rate."""
@@ -155,9 +168,10 @@ class Player:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
             "factor": self._factor,
+            "precision": self.options.precision,
             "totals": torch.stack(self.totals).cpu() if self.totals else None,
-            "counts": [float(count) for count in self.counts],
-            "steps": list(self.steps),
+            "counts": torch.tensor([float(count) for count in self.counts], dtype=torch.float64),
+            "steps": torch.tensor(self.steps, dtype=torch.int64),
             "loss": self.loss.state_dict() if hasattr(self.loss, "state_dict") else None,
         }
 
@@ -168,11 +182,25 @@ class Player:
             _match_layout(optimizer)
         self.generator.set_state(state["generator"].cpu())
         self._factor = state["factor"]
+        # What a timed probe chose there counts, not what it finds faster here: the bits differ.
+        self.options = replace(self.options, precision=state["precision"])
+        self._bf16 = self.options.precision == "bf16"
         totals = state["totals"]
         self.totals = [] if totals is None else list(totals.to(self.device).unbind())
-        self.counts, self.steps = list(state["counts"]), list(state["steps"])
+        self.counts, self.steps = state["counts"].tolist(), state["steps"].tolist()
         if state["loss"] is not None:
             self.loss.load_state_dict(state["loss"])  # type: ignore[attr-defined]
+
+
+def _check_parts(network: nn.Module, loss: LossFunction, accumulate: int) -> None:
+    """Refuse to cut a batch where the parts' gradients do not add up to the whole's."""
+    asked = f"accumulate={accumulate}"
+    if not getattr(loss, "decomposes", True):
+        mend = "contrasts between examples would be lost; lower batch_size instead"
+        raise SettingError("accumulate=1 with a loss that does not decompose over examples", asked, mend)
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
+        mend = "a part's statistics are not the batch's; lower batch_size, or use layer normalization"
+        raise SettingError("accumulate=1 with batch normalization", asked, mend)
 
 
 def _match_layout(optimizer: torch.optim.Optimizer) -> None:

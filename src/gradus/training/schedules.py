@@ -13,6 +13,8 @@ from gradus.training.options import TrainingOptions
 
 __all__ = ["Plateau", "factor", "plateau_init", "plateau_step"]
 
+# torch's ReduceLROnPlateau: the part of the loss that counts as a gain.
+PLATEAU_GAIN = 1e-4
 # torch's OneCycleLR: start at 1/25 of the peak, rise over 30 % of the steps, end at 1/10,000 of the start.
 ONE_CYCLE_START, ONE_CYCLE_RISE, ONE_CYCLE_END = 1 / 25, 0.3, 1e-4 / 25
 
@@ -85,7 +87,9 @@ def plateau_step(state: Plateau, loss: float, options: TrainingOptions) -> Plate
     >>> state.factor
     0.5
     """
-    if loss < state.best * (1 - 1e-4):  # the relative threshold of torch's ReduceLROnPlateau
+    # The relative threshold of torch's ReduceLROnPlateau; but below zero (the negative log of a density above one)
+    # torch's product lies above the best loss, and calls a slightly worse one a gain.
+    if loss < state.best * (1 - math.copysign(PLATEAU_GAIN, state.best)):
         return Plateau(loss, 0, state.factor)
     if state.waited + 1 > options.schedule_epochs:
         return Plateau(state.best, 0, state.factor * options.schedule_factor)
