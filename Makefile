@@ -49,11 +49,12 @@ types: $(VENV)/.lint ## check types
 
 docs: $(VENV)/.docs ## build the documentation into site/, every warning an error
 	@echo "==> the documentation"
-	$(BIN)/python docs/build.py
+	$(BIN)/python scripts/build_docs.py
 
-bench: $(VENV)/.test ## run the benchmarks; minutes, on an idle machine
+bench: $(VENV)/.bench ## run the benchmarks; minutes, on an idle machine
 	@echo "==> the benchmarks"
 	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/streaming_memory.py
 
 clean: ## remove .venv and what the tools left
 	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -74,4 +75,9 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.installed
 	@echo "==> the tools of the group $(@F:.%=%)"
 	$(PIP) install --quiet -c constraints.txt --group $(@F:.%=%)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test benchmarks/requirements.txt
+	@echo "==> what Gradus is compared with"
+	$(PIP) install --quiet -c constraints.txt -r benchmarks/requirements.txt
 	@touch $@

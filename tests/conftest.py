@@ -7,7 +7,8 @@ import pytest
 from jaxtyping import install_import_hook
 
 # STYLE: jaxtyping shapes are checked under pytest. The hook must precede the first import of the package.
-install_import_hook("gradus", "beartype.beartype")
+# Only where shapes are stated: elsewhere beartype stumbles over `Self` and over an integer for a float.
+install_import_hook(["gradus.networks", "gradus.training.losses"], "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

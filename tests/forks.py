@@ -1,10 +1,13 @@
 """Children made by fork: torch is imported already; they can be killed, starved and stripped of rights."""
 
 import os
+import shutil
 import signal
+import subprocess
 import tempfile
 import traceback
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,16 @@ def public_folder():
     folder = Path(tempfile.mkdtemp(prefix="gradus-test-"))
     folder.chmod(0o777)
     return folder
+
+
+@contextmanager
+def small_disk(folder):
+    """Mount a real file system of one mebibyte; skip the test where that takes rights this user lacks."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a small disk needs more rights than this user has")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

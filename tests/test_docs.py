@@ -9,11 +9,8 @@ import doctest
 import importlib
 import inspect
 import io
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -60,15 +57,12 @@ def run_command(words: list[str], where: str) -> None:
     assert words[0] == "gradus" or words[0] in NOT_RUN, f"{where}: {words[0]} is no command a reader has here"
     if words[0] != "gradus":
         return
-    done = subprocess.run(
-        [sys.executable, "-m", "gradus", *words[1:]],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(SRC)},
-    )
-    assert done.returncode == 0, f"{where}: {shlex.join(words)}\n{done.stderr}"
+    from gradus.cli.main import run
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(words[1:])
+    assert code == 0, f"{where}: {shlex.join(words)}\n{err.getvalue()}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

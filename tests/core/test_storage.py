@@ -142,13 +142,8 @@ def test_a_file_size_limit_leaves_the_old_file(tmp_path):
 @pytest.fixture
 def small_disk(tmp_path):
     """Yield a real file system of one mebibyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs more rights than this user has")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with forks.small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 def test_a_full_disk_leaves_the_old_file(small_disk):

@@ -44,15 +44,21 @@ def test_the_usual_names_are_known_and_said(tmp_path, names, target):
 
 def test_a_validation_part_is_joined_to_the_training_part():
     data = made(
-        train_images=GREY[:6], train_labels=LABELS[:6], val_images=GREY[6:], val_labels=LABELS[6:], test_images=GREY,
+        train_images=GREY[:6],
+        train_labels=LABELS[:6],
+        val_images=GREY[6:],
+        val_labels=LABELS[6:],
+        test_images=GREY,
         test_labels=LABELS,
-    )  # fmt: skip
+    )
     np.testing.assert_array_equal(data.X[..., 0], GREY)
     assert any("validation" in n.what and n.count == 6 for n in data.notes)
 
 
 def test_two_axes_are_a_table_with_the_names_the_file_has():
-    data = made(X=TABLE, y=LABELS, feature_names=np.array(["a", "b", "c"]), target_names=np.array(["p", "q", "r"]))
+    data = made(
+        X=TABLE, y=LABELS, feature_names=np.array(["a", "b", "c"]), target_names=np.array(["p", "q", "r"])
+    )
     assert data.kind == "table" and list(data.X.columns) == ["a", "b", "c"]
     np.testing.assert_array_equal(data.X.to_numpy(), TABLE)
     assert list(data.y) == ["p", "q", "r"] * 4
@@ -88,7 +94,12 @@ def test_one_hot_labels_become_classes_and_columns_of_one_are_flattened():
         (GREY > 99, (GREY > 99)[..., None].astype(np.uint8), 1, None),
         (np.moveaxis(np.stack([GREY] * 3, -1), 3, 1), np.stack([GREY] * 3, -1), 255, "channels moved"),
         (GREY[..., None] / np.float32(255), GREY[..., None], 255, "scaled from 0..1"),
-        (GREY[..., None].astype(np.uint16) * 257, np.round(GREY[..., None] * (255 / GREY.max())), 255, "scaled from 0.."),
+        (
+            GREY[..., None].astype(np.uint16) * 257,
+            np.round(GREY[..., None] * (255 / GREY.max())),
+            255,
+            "scaled from 0..",
+        ),
     ],
 )
 def test_images_become_bytes_with_a_note_where_they_change(X, expected, scale, said):
@@ -104,7 +115,7 @@ def test_images_become_bytes_with_a_note_where_they_change(X, expected, scale, s
     [
         ({"x": RNG.normal(size=(12, 5, 4)), "y": LABELS}, "reshape"),
         ({"x": GREY.astype(int) - 300, "y": LABELS}, "0 or more"),
-        ({"x": np.zeros((12, 4, 4, 7), int), "y": LABELS}, "channels"),
+        ({"x": np.zeros((12, 5, 5, 7), int), "y": LABELS}, "channels"),
         ({"x": GREY, "y": LABELS[:5]}, "12 values"),
         ({"x": GREY}, "labels"),
         ({"x": GREY, "kind": LABELS}, "--target: kind"),

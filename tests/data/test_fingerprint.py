@@ -13,7 +13,12 @@ from gradus.data.fingerprint import fingerprint, row_hashes
 
 def frame():
     return pd.DataFrame(
-        {"a": [1.0, np.nan, 3.0], "b": ["x", None, "xy"], "c": [True, False, True], "d": pd.to_datetime(["2024-01-01"] * 3)}
+        {
+            "a": [1.0, np.nan, 3.0],
+            "b": ["x", None, "xy"],
+            "c": [True, False, True],
+            "d": pd.to_datetime(["2024-01-01"] * 3),
+        }
     )
 
 

@@ -108,11 +108,15 @@ def test_train_and_test_folders_are_the_publishers_parts(tmp_path, folder):
     for part, count in (("train", 4), ("test", 2)):
         for kind in "ab":
             for i in range(count):
-                save(root / part / kind / f"{i}.png", picture(hash((part, kind, i)) % 1000))
+                save(root / part / kind / f"{i}.png", picture(100 * count + 10 * ord(kind) + i))
     data = read(root)
-    assert len(data) == 8 and data.test[0].shape == (4, 8, 8, 3) and data.test[1].tolist() == ["a", "a", "b", "b"]
+    assert (
+        len(data) == 8
+        and data.test[0].shape == (4, 8, 8, 3)
+        and data.test[1].tolist() == ["a", "a", "b", "b"]
+    )
     save(root / "test" / "c" / "0.png", picture(5))
-    with pytest.raises(DataError, match="same classes.*'c'"):
+    with pytest.raises(DataError, match=r"same classes.*'c'"):
         read(root)
 
 
@@ -139,7 +143,7 @@ def test_a_few_damaged_images_are_skipped_and_named_more_are_an_error(folder):
     (note,) = [n for n in data.notes if n.what == "damaged images"]
     assert note.count == 1 and "cat/3 a.png" in note.why
     (folder / "ox" / "0 a.png").write_bytes(b"no image at all")
-    with pytest.raises(DataError, match="2 damaged ones among 30, cat/3 a.png first"):
+    with pytest.raises(DataError, match=r"2 damaged ones among 30, cat/3 a\.png first"):
         read(folder)
 
 
@@ -150,7 +154,12 @@ def bomb(width, height):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("side", [8100, 9600, 20_000, 60_000])
@@ -192,6 +201,14 @@ def test_to_predict_any_images_below_a_folder_will_do(tmp_path):
         save(tmp_path / f"{i}.png", picture(i))
     data = read(tmp_path, require_target=False, image_size=(4, 4), channels=1)
     assert data.y is None and data.X.shape == (3, 4, 4, 1) and data.row_names == ["0.png", "1.png", "2.png"]
+
+
+def test_to_predict_a_single_image_will_do_and_to_learn_it_will_not(tmp_path):
+    save(tmp_path / "a.png", picture(1))
+    data = read(tmp_path / "a.png", require_target=False, image_size=(4, 4))
+    assert data.X.shape == (1, 4, 4, 3) and data.row_names == ["a.png"]
+    with pytest.raises(DataError, match="name its folder"):
+        read(tmp_path / "a.png")
 
 
 def test_impossible_sizes_and_channels_are_refused(folder):

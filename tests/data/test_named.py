@@ -1,4 +1,4 @@
-"""Named sets: embedded, found on disk, or downloaded through a real server; damaged and unknown ones refused."""
+"""Named sets: embedded, found on disk, or downloaded from a real server; damaged and unknown ones refused."""
 
 import gzip
 import hashlib
@@ -272,7 +272,11 @@ def test_idx_gives_the_array_and_refuses_every_other_header(tmp_path):
     data = idx(array)
     np.testing.assert_array_equal(parse_idx(data), array)
     bad = [b"", data[:3], data[:10], data[:-1], data + b"\0", b"\1" + data[1:], data[:2] + b"\x09" + data[3:]]
-    bad += [data[:3] + b"\x09" + data[4:], data[:4] + b"\xff\xff\xff\xff" + data[8:], data[:3] + b"\0" + data[4:]]
+    bad += [
+        data[:3] + b"\x09" + data[4:],
+        data[:4] + b"\xff\xff\xff\xff" + data[8:],
+        data[:3] + b"\0" + data[4:],
+    ]
     for wrong in bad:
         with pytest.raises(GradusError):
             parse_idx(wrong)

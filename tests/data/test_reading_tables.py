@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gradus.core.errors import DataError
 from gradus.data.delimited import sniff
 from gradus.data.reading import read
 
 FRAME = pd.DataFrame(
     {
         "height": [1.5, 1.25, np.nan, 1.0, 2.0, 1.75],
-        "town": ["Köln", "Paris, FR", "Lyon", "", "a \"b\"", "Lyon"],
+        "town": ["Köln", "Paris, FR", "Lyon", "", 'a "b"', "Lyon"],
         "n": [1, 2, 3, 4, 5, 6],
         "sold": ["yes", "no", "no", "yes", "yes", "no"],
     }
@@ -27,7 +28,17 @@ def notes_of(data):
 
 
 @pytest.fixture(
-    params=["a.csv", "a.tsv", "b.txt", "a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.parquet", "a.jsonl", "a.ndjson.gz"]
+    params=[
+        "a.csv",
+        "a.tsv",
+        "b.txt",
+        "a.csv.gz",
+        "a.csv.bz2",
+        "a.csv.xz",
+        "a.parquet",
+        "a.jsonl",
+        "a.ndjson.gz",
+    ]
 )
 def file(request, tmp_path):
     folder = tmp_path / "Eigene Dateien – été"
@@ -54,7 +65,12 @@ def test_every_format_gives_the_same_table(file):
     assert data.X["town"].isna().tolist() == [False] * 3 + [True] + [False] * 2
     assert data.X["town"].dropna().tolist() == [t for t in FRAME["town"] if t]
     assert list(data.y) == FRAME["sold"].tolist()
-    assert data.kind == "table" and data.target == "sold" and data.name in ("a", "b") and data.origin == str(file)
+    assert (
+        data.kind == "table"
+        and data.target == "sold"
+        and data.name in ("a", "b")
+        and data.origin == str(file)
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +127,8 @@ def test_line_ends_and_blank_lines_do_not_matter(tmp_path, ends, last):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "said"), [("utf-8-sig", None), ("latin-1", "Windows-1252"), ("cp1252", "Windows-1252"), ("utf-16", "UTF-16")]
+    ("encoding", "said"),
+    [("utf-8-sig", None), ("latin-1", "Windows-1252"), ("cp1252", "Windows-1252"), ("utf-16", "UTF-16")],
 )
 def test_encodings_are_found_out_and_said(tmp_path, encoding, said):
     path = tmp_path / "a.csv"
@@ -179,7 +196,9 @@ def test_to_predict_every_row_and_column_stays(tmp_path):
 
 def test_groups_times_and_columns_are_taken_out_as_asked(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("who,when,a,b,y\np,2024-03-01,1,2,u\nq,2024-01-01,3,4,v\np,2024-02-01,5,6,u\nq,2024-02-02,5,6,v\n")
+    path.write_text(
+        "who,when,a,b,y\np,2024-03-01,1,2,u\nq,2024-01-01,3,4,v\np,2024-02-01,5,6,u\nq,2024-02-02,5,6,v\n"
+    )
     data = read(path, target="y", group="who", time="when")
     assert list(data.X.columns) == ["when", "a", "b"] and data.groups.tolist() == ["p", "q", "p", "q"]
     assert np.argsort(data.time).tolist() == [1, 2, 3, 0]
@@ -246,3 +265,17 @@ def test_real_tables_are_read_as_pandas_reads_them(data_home):
 def test_a_real_file_of_unmatched_quotation_marks_keeps_its_rows(data_home):
     data = read(data_home / "text" / "sentiment_vader_4domains.tsv.gz", target="mean_rating_-4_4")
     assert len(data) == 4200 + 10605 + 3708 + 5190
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1 << 24])
+@pytest.mark.parametrize("line", [2, 3, 17, 40])
+def test_a_ragged_row_is_found_wherever_the_blocks_end(tmp_path, monkeypatch, block, line):
+    monkeypatch.setattr("gradus.data.delimited.BLOCK", block)
+    path = tmp_path / "a.csv"
+    rows = [f"{i},{i % 7},{i % 3}" for i in range(2, 41)]
+    path.write_text("\n".join(["a,b,y", *rows]))
+    assert len(read(path, target="b")) == 39
+    rows[line - 2] += ",9"
+    path.write_text("\n".join(["a,b,y", *rows]))
+    with pytest.raises(DataError, match=f"got 4 in line {line};"):
+        read(path, target="b")

@@ -5,13 +5,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from gradus.core.errors import GradusError, InputError, SettingError
-from gradus.practice.baselines import Part, Rung, baselines, climb
-from gradus.practice.preparation import BoostedTrees, ColumnReader, PixelScaler, table_to_numbers
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+
+from gradus.core.errors import GradusError, InputError, SettingError
+from gradus.practice.baselines import Part, Rung, baselines, climb
+from gradus.practice.preparation import BoostedTrees, ColumnReader, PixelScaler, table_to_numbers
 
 
 class Fixed(ClassifierMixin, BaseEstimator):
@@ -48,7 +49,8 @@ def test_the_choice_is_made_on_validation_before_the_test_part_is_touched():
     assert ladder.chosen == "chosen"
     assert ladder.row("chosen").valid.value == 0.9 and ladder.row("tempting").test.value == 1.0
     assert Fixed.diary == [
-        ("tempting", "fit"), ("tempting", 50), ("chosen", "fit"), ("chosen", 50), ("tempting", 60), ("chosen", 60),
+        ("tempting", "fit"), ("tempting", 50), ("chosen", "fit"), ("chosen", 50),
+        ("tempting", 60), ("chosen", 60),
     ]  # fmt: skip
     assert ladder.against["tempting"].better == "second"
     assert "tempting did better, but the choice was made before" in ladder.verdict()
@@ -99,7 +101,9 @@ def test_deprecations_are_not_swallowed():
             return super().fit(X, y)
 
     with pytest.warns(FutureWarning, match="going away"):
-        climb([Rung("old", "classical", Old(((50, 40), (60, 40))), "")], part(9), part(50), part(60), "accuracy")
+        climb(
+            [Rung("old", "classical", Old(((50, 40), (60, 40))), "")], part(9), part(50), part(60), "accuracy"
+        )
 
 
 def test_no_rung_left_is_an_error_with_the_reason():
@@ -117,7 +121,9 @@ def test_a_rung_that_asks_for_the_validation_part_gets_it():
             assert len(X_val) == len(y_val) == 50
             return super().fit(X, y)
 
-    ladder = climb([Rung("a", "network", Curious(((50, 40), (60, 40))), "")], part(9), part(50), None, "accuracy")
+    ladder = climb(
+        [Rung("a", "network", Curious(((50, 40), (60, 40))), "")], part(9), part(50), None, "accuracy"
+    )
     assert ladder.rows[0].status == "done" and ladder.row("a").test is None
 
 
@@ -125,7 +131,9 @@ def digits(kind):
     X, y = load_digits(return_X_y=True)
     X = X.reshape(-1, 8, 8, 1).astype(np.uint8) if kind == "images" else X
     train, rest, y_train, y_rest = train_test_split(X, y, test_size=0.4, random_state=0, stratify=y)
-    valid, test, y_valid, y_test = train_test_split(rest, y_rest, test_size=0.5, random_state=0, stratify=y_rest)
+    valid, test, y_valid, y_test = train_test_split(
+        rest, y_rest, test_size=0.5, random_state=0, stratify=y_rest
+    )
     return (train, y_train), (valid, y_valid), (test, y_test)
 
 
@@ -157,7 +165,12 @@ def messy(n=400, seed=0):
         "story": [f"the {k} thing number {i} was seen near the old house" for i, k in enumerate(kind)],
         "huge": [f"c{v}" for v in rng.integers(0, 350, n)],
     })  # fmt: skip
-    y = 3.0 * (kind == "red") + np.nan_to_num(frame["size"]) + (when.year == 2021) * 2 + 0.1 * rng.normal(size=n)
+    y = (
+        3.0 * (kind == "red")
+        + np.nan_to_num(frame["size"])
+        + (when.year == 2021) * 2
+        + 0.1 * rng.normal(size=n)
+    )
     return frame, y
 
 
@@ -175,7 +188,11 @@ def test_the_reader_sorts_columns_and_keeps_their_kinds_for_new_rows():
     X, _ = messy()
     reader = ColumnReader().fit(X)
     new = X.head(3).copy()
-    new["size"], new["kind"], new["when"] = ["oops", 2.0, np.inf], ["violet", None, "red"], ["2020-01-02", None, "?"]
+    new["size"], new["kind"], new["when"] = (
+        ["oops", 2.0, np.inf],
+        ["violet", None, "red"],
+        ["2020-01-02", None, "?"],
+    )
     read = reader.transform(new.astype({"size": object}))
     assert np.isnan(read["number:size"].to_numpy()[[0, 2]]).all() and read["number:size"].iloc[1] == 2.0
     assert read["category:kind"].tolist() == ["violet", "", "red"]
@@ -222,7 +239,9 @@ def test_weights_reach_every_rung():
     ladder = climb(baselines("classification", "table", 400, 2), train, (X, y), None, "accuracy")
     assert [row.status for row in ladder.rows] == ["done"] * 3
     assert all(row.valid.value > 0.9 for row in ladder.rows[1:])
-    without = climb(baselines("classification", "table", 400, 2)[1:2], Part(X, taught), (X, y), None, "accuracy")
+    without = climb(
+        baselines("classification", "table", 400, 2)[1:2], Part(X, taught), (X, y), None, "accuracy"
+    )
     assert without.rows[0].valid.value < 0.8
 
 

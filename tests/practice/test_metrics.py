@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from gradus.core.errors import InputError, SettingError
-from gradus.practice.intervals import bca, influence_of_auc, perfect_share
-from gradus.practice.metrics import METRICS, Prediction, compare, default_metric, metric_named, predict, score
 from scipy import stats
 from sklearn import metrics as sk
 from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from gradus.core.errors import InputError, SettingError
+from gradus.practice.intervals import bca, influence_of_auc, perfect_share
+from gradus.practice.metrics import METRICS, Prediction, compare, default_metric, metric_named, predict, score
 
 
 def classification(n=400, k=3, seed=0):
@@ -31,7 +32,11 @@ def regression(n=300, seed=0):
 @pytest.mark.parametrize("name", METRICS)
 def test_values_are_scikit_learns(name, weighted):
     metric = METRICS[name]
-    y, p = regression() if metric.needs == "values" else classification(k=2 if name == "average_precision" else 3)
+    y, p = (
+        regression()
+        if metric.needs == "values"
+        else classification(k=2 if name == "average_precision" else 3)
+    )
     w = np.random.default_rng(1).uniform(0.1, 3, len(y)) if weighted else None
     q, labels = p.probabilities, p.labels
     one = None if q is None else np.eye(q.shape[1])[np.searchsorted(p.classes, y)]
@@ -82,7 +87,9 @@ def test_bca_agrees_with_scipy():
     x = np.random.default_rng(3).exponential(size=80) ** 1.5
     columns = np.stack([np.ones_like(x), x], axis=1)
     low, high, how = bca(columns, lambda s: s[..., 1] / s[..., 0])
-    oracle = stats.bootstrap((x,), np.mean, n_resamples=20_000, rng=np.random.default_rng(0)).confidence_interval
+    oracle = stats.bootstrap(
+        (x,), np.mean, n_resamples=20_000, rng=np.random.default_rng(0)
+    ).confidence_interval
     width = oracle.high - oracle.low
     assert abs(low - oracle.low) < 0.08 * width and abs(high - oracle.high) < 0.08 * width
     assert how.startswith("BCa")
@@ -108,8 +115,8 @@ def covered(draw, truth, repeats):
 
 
 COVERAGE = 250
-# At a true coverage of 0.92 or more fewer hits happen once in 1e5; an interval of half the width (coverage 0.67)
-# fails always. At 0.95, all of 250 hit with probability 2.7e-6; an interval of twice the width (0.9999) always does.
+# At a true coverage of 0.92 or more fewer hits happen once in 1e5; half the width (0.67) fails always.
+# At 0.95, all of 250 hit with probability 2.7e-6; at twice the width (coverage 0.9999) they nearly always do.
 FEWEST = int(stats.binom.ppf(1e-5, COVERAGE, 0.92))
 
 
@@ -257,7 +264,9 @@ def test_noise_is_not_called_better():
 def test_predict_asks_for_everything():
     X = np.arange(20.0)[:, None]
     p = predict(LogisticRegression().fit(X, X[:, 0] > 9), X)
-    assert p.labels.shape == (20,) and p.probabilities.shape == (20, 2) and p.classes.tolist() == [False, True]
+    assert (
+        p.labels.shape == (20,) and p.probabilities.shape == (20, 2) and p.classes.tolist() == [False, True]
+    )
     assert predict(LinearRegression().fit(X, X[:, 0]), X).values == pytest.approx(X[:, 0])
 
 

@@ -97,15 +97,19 @@ class Application(ABC):
         SettingError
             If a setting is unknown or out of range; the nearest name is suggested.
         """
-        name, cls, defaults, why = self._network()
+        cls, defaults = self._network()
         given = {key: parse_setting(cls, key, text) for key, text in settings.items()}
         estimator: Estimator = cls(**{**defaults, **fixed, **given})
         estimator.check_settings()
-        return Candidate(name, estimator, why)
+        return Candidate(*self._describe(estimator))
 
     @abstractmethod
-    def _network(self) -> tuple[str, Any, dict[str, Any], str]:
-        """Return the network's name, its estimator class, settings that suit these data, and why."""
+    def _network(self) -> tuple[Any, dict[str, Any]]:
+        """Return the class of the network's estimator and the settings that suit these data."""
+
+    @abstractmethod
+    def _describe(self, estimator: Any) -> tuple[str, Any, str]:
+        """Return the network's name on the ladder, the estimator, and why it is tried."""
 
     @abstractmethod
     def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:

@@ -42,7 +42,7 @@ class Table(Application):
 
     kind = "table"
 
-    def _network(self) -> tuple[str, Any, dict[str, Any], str]:
+    def _network(self) -> tuple[Any, dict[str, Any]]:
         cls = TabularClassifier if self.task == "classification" else TabularRegressor
         defaults = {
             "dropout": 0.1,
@@ -52,7 +52,10 @@ class Table(Application):
             "patience": 20,
             "batch_size": 256 if len(self.data) > LARGE else 64,
         }
-        return "multilayer perceptron", cls, defaults, "learns combinations of columns; categories are embedded"
+        return cls, defaults
+
+    def _describe(self, estimator: Any) -> tuple[str, Any, str]:
+        return "multilayer perceptron", estimator, "learns combinations of columns; categories are embedded"
 
     def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:
         """Yield columns, answers, importance of columns and worst rows."""
@@ -78,7 +81,7 @@ class Images(Application):
         if self.task != "classification":
             raise DataError("classes for images", "a regression", "leave out --task, or flatten the images to a table")
 
-    def _network(self) -> tuple[str, Any, dict[str, Any], str]:
+    def _network(self) -> tuple[Any, dict[str, Any]]:
         defaults = {
             "dropout": 0.25,
             "max_epochs": 40,
@@ -88,7 +91,12 @@ class Images(Application):
             "learning_rate": 2e-3,
             "pixel_scale": self.data.scale,
         }
-        return "network on pixels", ImageClassifier, defaults, "sees neighbouring pixels together, wherever they are"
+        return ImageClassifier, defaults
+
+    def _describe(self, estimator: Any) -> tuple[str, Any, str]:
+        if estimator.network == "mlp":
+            return "multilayer perceptron", estimator, "learns combinations of pixels, each at its place"
+        return "convolutional network", estimator, "sees neighbouring pixels together, wherever they are"
 
     def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:
         """Yield example pictures, answers, first-layer filters and the worst pictures."""

@@ -14,6 +14,7 @@ from gradus.core.errors import InputError
 from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.estimators.classification import GradientClassifier
+from gradus.estimators.inputs import share
 from gradus.networks.convolutional import ConvNet
 from gradus.networks.feedforward import MLP
 from gradus.networks.headed import HeadedNetwork
@@ -83,7 +84,7 @@ class ImageClassifier(GradientClassifier):
             array = array.astype(np.float32)
             if not np.isfinite(array).all():
                 raise InputError("finite pixels", "NaN or infinity", "replace or drop those images")
-        return torch.from_numpy(np.ascontiguousarray(array))
+        return share(np.ascontiguousarray(array))
 
     def _network(self, head_of: Callable[[int], Head]) -> nn.Module:
         height, width, channels = self.image_shape_

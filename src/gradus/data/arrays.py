@@ -319,7 +319,9 @@ def to_images(X: np.ndarray, key: str, name: str, notes: list[Note]) -> tuple[np
             f"{X.dtype} of shape {X.shape} in {key!r} of {name}",
             "reshape it with X.reshape(len(X), -1) to read it as a table",
         )
-    if X.shape[3] not in (1, 3, 4) and X.shape[1] in (1, 3, 4):
+    # One and three are channels before four is, which may well be a small picture's width.
+    channel_axis = next((axis for wanted in ((1, 3), (4,)) for axis in (3, 1) if X.shape[axis] in wanted), 3)
+    if channel_axis == 1:
         X = X.transpose(0, 2, 3, 1)
         notes.append(Note("axes", "channels moved from the second place to the last"))
     if X.shape[3] not in (1, 3, 4):

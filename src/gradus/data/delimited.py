@@ -142,8 +142,8 @@ def _is_number(text: str) -> bool:
     return text.strip().lower() not in {"nan", "inf", "infinity"}
 
 
-def _plain_widths(data: bytes, sep: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield, for blocks of lines, the first line's number and each line's width (0 if blank); no quotes."""
+def _plain_widths(data: bytes, sep: str) -> Iterator[tuple[list[int] | range, np.ndarray]]:
+    """Yield, for blocks of lines, their numbers and widths (0 if blank); quotation marks are characters."""
     start, number, mark = 0, 1, ord(sep)
     while start < len(data):
         stop = len(data) if start + BLOCK >= len(data) else data.rfind(b"\n", start, start + BLOCK) + 1
@@ -157,19 +157,25 @@ def _plain_widths(data: bytes, sep: str) -> Iterator[tuple[int, np.ndarray]]:
         widths = np.searchsorted(cuts, ends) - np.searchsorted(cuts, starts) + 1
         last = block[np.minimum(starts, len(block) - 1)]
         widths[(starts == ends) | ((ends - starts == 1) & (last == 13))] = 0
-        yield number, widths
+        yield range(number, number + len(ends)), widths
         start, number = stop, number + len(ends)
 
 
-def _quoted_widths(data: bytes, sep: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each row's first line and width, quotes respected."""
-    reader, line = _reader(data, sep), 1
+def _quoted_widths(data: bytes, sep: str) -> Iterator[tuple[list[int] | range, np.ndarray]]:
+    """Yield, for blocks of rows, each row's first line and width, quotes respected."""
+    reader = _reader(data, sep)
+    lines, widths, line = [], [], 1
     try:
         for row in reader:
-            yield line, np.array([len(row)])
+            lines.append(line)
+            widths.append(len(row))
             line = reader.line_num + 1
+            if len(lines) == 1 << 16:
+                yield lines, np.array(widths)
+                lines, widths = [], []
     except csv.Error as error:
         raise DataError("a delimited table", f"line {line} with {error}", "correct its quotes") from None
+    yield lines, np.array(widths, dtype=np.int64)
 
 
 def _count_rows(data: bytes, sep: str, width: int, path: Path, notes: list[Note]) -> tuple[int, bool]:
@@ -193,14 +199,14 @@ def _count_rows(data: bytes, sep: str, width: int, path: Path, notes: list[Note]
     return quoted, False
 
 
-def _check_widths(blocks: Iterator[tuple[int, np.ndarray]], width: int, path: Path) -> int:
+def _check_widths(blocks: Iterator[tuple[list[int] | range, np.ndarray]], width: int, path: Path) -> int:
     """Return the number of rows that are not blank, all ``width`` fields wide."""
     count = 0
-    for number, widths in blocks:
+    for lines, widths in blocks:
         wrong = np.flatnonzero((widths != width) & (widths != 0))
         # The one field of a one-column table may be empty, which is no blank line to anybody but us.
         if len(wrong):
-            line, found = number + int(wrong[0]), int(widths[wrong[0]])
+            line, found = lines[int(wrong[0])], int(widths[wrong[0]])
             mend = "correct that line, quote fields that hold the delimiter, and give every column a name"
             raise DataError(
                 f"{width} field{'s' * (width > 1)} in every row of {path.name}",

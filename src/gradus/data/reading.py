@@ -92,6 +92,17 @@ def read(
         return read_array(
             path, target=target, group=group, time=time, columns=columns, require_target=require_target
         )
+    if kind in IMAGE_SUFFIXES and not require_target:
+        images, _, said = load_images([path], [path.name], image_size=image_size, channels=channels)
+        return Dataset(
+            name=path.stem,
+            kind="images",
+            X=images,
+            notes=tuple(said),
+            row_names=[path.name],
+            origin=str(path),
+            scale=255.0,
+        )
     frame, notes = _frame(path, kind)
     image_column = _image_column(frame)
     if image_column is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -21,7 +22,7 @@ from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import GradientEstimator
-from gradus.estimators.inputs import check_rows, check_weights
+from gradus.estimators.inputs import check_rows, check_weights, drop_weightless
 from gradus.networks.heads import BinaryHead, CategoricalHead, ClassHead, MultiLabelHead, OrdinalHead
 from gradus.training.losses import LossFunction, head_loss
 
@@ -88,7 +89,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         """
         first = not hasattr(self, "network_")
         if first and classes is not None:
-            self._classes_to_come = np.unique(np.asarray(classes))
+            self._classes_to_come = _distinct(np.asarray(classes))
         try:
             return self._partial_fit(X, y, sample_weight, first=first)
         finally:
@@ -100,46 +101,57 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         if y is None:
             return self._encode_inputs(X, None, reset=reset)
-        weights = check_weights(sample_weight)
-        inputs = self._encode_inputs(X, weights, reset=reset)
-        n = len(next(iter(inputs.values())))
+        weights, n = check_weights(sample_weight), _num_samples(X)
         check_rows("sample_weight", weights, n)
+        if n == 0:
+            raise InputError("at least one row", "0 rows", "check how the data were filtered")
         targets = self._encode_targets(y, n, reset=reset)
-        weights = self._weights(targets, weights)
-        batch = {**inputs, "targets": targets} | ({} if weights is None else {"weights": weights})
-        if weights is not None and bool((weights == 0).any()):
-            # a row of weight zero is a row that is not there, to the last bit
-            batch = {name: tensor[weights > 0] for name, tensor in batch.items()}
         if reset:
-            present = targets if weights is None else targets[weights > 0]
-            self._check_classes(present)
-        return batch
+            self._check_classes()
+        X, index, weights = drop_weightless(X, np.arange(n), self._weights(targets, weights))
+        inputs = self._encode_inputs(X, weights, reset=reset)
+        return {**inputs, "targets": targets[index]} | ({} if weights is None else {"weights": weights})
 
     def _encode_targets(self, y: Any, n: int, *, reset: bool) -> Tensor:
+        if not hasattr(y, "todense") and (given := np.asarray(y)).dtype == object and given.ndim == 1:
+            _distinct(given)  # before scikit-learn stumbles over a gap among words
         check_classification_targets(y)
-        self_multilabel = type_of_target(y) == "multilabel-indicator"
+        multilabel = type_of_target(y) == "multilabel-indicator"
         if reset:
-            self.multilabel_ = self_multilabel
-        if self_multilabel != self.multilabel_:
+            self.multilabel_ = multilabel
+        if multilabel != self.multilabel_:
             raise InputError("targets of the kind fitted", type_of_target(y), "pass the same kind of targets")
-        if self_multilabel:
-            labels = np.asarray(y.todense() if hasattr(y, "todense") else y)
-            if reset:
-                self.classes_ = np.arange(labels.shape[1])
-            return torch.from_numpy(labels.astype(np.float32))
+        if multilabel:
+            return self._encode_labels(np.asarray(y.todense() if hasattr(y, "todense") else y), n, reset=reset)
         labels = column_or_1d(y, warn=True)
         check_rows("y", labels, n)
         if reset:
             known = getattr(self, "_classes_to_come", None)
-            self.classes_ = np.unique(labels) if known is None else known
-        index = np.searchsorted(self.classes_, labels).clip(0, len(self.classes_) - 1)
-        if (self.classes_[index] != labels).any():
-            strange = labels[self.classes_[index] != labels][0]
-            known_text = ", ".join(map(str, self.classes_[:5]))
-            raise InputError(f"classes that were fitted ({known_text} ...)", repr(strange), "fit again with all classes")
+            self.classes_ = _distinct(labels) if known is None else known
+        try:
+            index = np.searchsorted(self.classes_, labels).clip(0, len(self.classes_) - 1)
+            strange = labels[self.classes_[index] != labels]
+        except TypeError:  # words where numbers were fitted, or the other way round
+            index, strange = np.empty(0), labels
+        if len(strange):
+            known_text = ", ".join(map(str, self.classes_[:5])) + (" ..." if len(self.classes_) > 5 else "")
+            raise InputError(
+                f"classes that were fitted ({known_text})", repr(strange[:1].tolist()[0]), "fit again with all classes"
+            )
         return torch.from_numpy(index.astype(np.int64))
 
-    def _check_classes(self, targets: Tensor) -> None:
+    def _encode_labels(self, labels: np.ndarray, n: int, *, reset: bool) -> Tensor:
+        check_rows("y", labels, n)
+        if reset:
+            self.classes_ = np.arange(labels.shape[1])
+        if labels.shape[1] != len(self.classes_):
+            raise InputError(f"{len(self.classes_)} labels", str(labels.shape[1]), "pass the labels that were fitted")
+        if not np.isin(labels, (0, 1)).all():
+            mend = "turn them into an indicator matrix, or pass one column of classes"
+            raise InputError("zeros and ones for several labels", "other values", mend)
+        return torch.from_numpy(labels.astype(np.float32))
+
+    def _check_classes(self) -> None:
         if not self.multilabel_ and len(self.classes_) < 2:
             raise InputError(
                 "at least 2 classes in y", f"1 class ({self.classes_[0]!r})", "check the target column or the filter"
@@ -152,16 +164,21 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
             return weights
         if self.multilabel_:
             raise SettingError("class_weight=None for several labels", repr(self.class_weight), "use sample_weight")
-        present = self.classes_[np.unique(targets.numpy())]
         given = self.class_weight
         if isinstance(given, dict):
             strange = [c for c in given if c not in set(self.classes_.tolist())]
             if strange:
                 raise SettingError(f"class_weight keyed by the classes {self.classes_}", repr(strange[0]), "name a class")
+            wrong = [w for w in given.values() if not isinstance(w, Real) or not np.isfinite(w) or w < 0]
+            if wrong or not any(given.get(c, 1.0) for c in self.classes_.tolist()):
+                received = repr(wrong[0]) if wrong else "zeros only"
+                raise SettingError("class_weight of finite numbers of 0 or more", received, "change it or leave it out")
             table = {c: given.get(c, 1.0) for c in self.classes_.tolist()}
         else:
-            counted = self.classes_[targets.numpy()]
-            balanced = compute_class_weight("balanced", classes=present, y=counted, sample_weight=weights)
+            seen = torch.ones(len(targets), dtype=torch.bool) if weights is None else weights > 0
+            counted, used = self.classes_[targets[seen].numpy()], None if weights is None else weights[seen].numpy()
+            present = np.unique(counted)
+            balanced = compute_class_weight("balanced", classes=present, y=counted, sample_weight=used)
             table = dict(zip(present.tolist(), balanced, strict=True))
         each = torch.tensor([float(table.get(c, 1.0)) for c in self.classes_.tolist()])[targets]
         return each if weights is None else each * weights
@@ -224,3 +241,10 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         tags.classifier_tags.multi_label = True
         return tags
 
+
+def _distinct(labels: np.ndarray) -> np.ndarray:
+    try:
+        return np.unique(labels)
+    except TypeError:
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
+        raise InputError("classes of one type", kinds, "drop rows without a class and convert the others") from None

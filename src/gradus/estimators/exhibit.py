@@ -39,7 +39,7 @@ class Picture:
     label: str
 
     @classmethod
-    def of(cls, array: ArrayLike, label: str, scale: float | None = None) -> Picture:
+    def of(cls, array: ArrayLike, label: str, scale: int | float | None = None) -> Picture:
         """Encode an array of shape (height, width) or (height, width, 1, 3 or 4).
 
         Parameters

@@ -35,6 +35,8 @@ __all__ = [
     "worst_errors_rows",
 ]
 
+Names = Sequence[Any] | NDArray[Any]
+
 MANY_CLASSES = 30
 NEUTRAL = "#8a929b"  # a grey that reads on white and on black
 POINTS = 2000  # in a scatter; more would only slow the page down
@@ -141,9 +143,7 @@ def _number(value: Any) -> float | None:
 # ---- classes ----
 
 
-def _coded(
-    y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[Any] | None
-) -> tuple[list[Any], NDArray, NDArray]:
+def _coded(y_true: ArrayLike, y_pred: ArrayLike, classes: Names | None) -> tuple[list[Any], NDArray, NDArray]:
     true, pred = np.asarray(y_true).tolist(), np.asarray(y_pred).tolist()
     if len(true) != len(pred) or not true:
         raise InputError(
@@ -167,7 +167,7 @@ def _counts(names: Sequence[Any], true: NDArray, pred: NDArray) -> NDArray[np.in
     return np.bincount(true * k + pred, minlength=k * k).reshape(k, k)
 
 
-def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[Any] | None = None) -> Exhibit:
+def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: Names | None = None) -> Exhibit:
     """Count which class was taken for which; past 30 classes only the worst pairs are listed.
 
     Parameters
@@ -227,13 +227,13 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[Any
     return Exhibit("Confusion matrix", caption, "answers", {"data": [heat], "layout": layout}, table)
 
 
-def per_class(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[Any] | None = None) -> Exhibit:
+def per_class(y_true: ArrayLike, y_pred: ArrayLike, classes: Names | None = None) -> Exhibit:
     """Precision, recall and F1 of each class, with Wilson intervals; the weakest class first.
 
     Examples
     --------
-    >>> per_class(["a", "b", "b"], ["a", "b", "a"]).table["recall"].tolist()
-    [0.5, 1.0]
+    >>> per_class(["a", "a", "b", "b"], ["a", "a", "a", "b"]).table["class"].tolist()
+    ['b', 'a']
     """
     names, true, pred = _coded(y_true, y_pred, classes)
     counts = _counts(names, true, pred)
@@ -261,9 +261,7 @@ def per_class(y_true: ArrayLike, y_pred: ArrayLike, classes: Sequence[Any] | Non
     return Exhibit("Class by class", caption, "answers", None, table.head(200))
 
 
-def calibration(
-    y_true: ArrayLike, probabilities: ArrayLike, classes: Sequence[Any], bins: int = 10
-) -> Exhibit:
+def calibration(y_true: ArrayLike, probabilities: ArrayLike, classes: Names, bins: int = 10) -> Exhibit:
     """Compare predicted probabilities with observed frequencies.
 
     With two classes the probability of the second is looked at, with more that of the class predicted.
@@ -385,7 +383,7 @@ def residuals(y_true: ArrayLike, y_pred: ArrayLike, name: str = "target") -> Exh
     error = p - y
     some = np.unique(np.linspace(0, len(y) - 1, min(POINTS, len(y))).astype(int))
     low, high = float(min(y.min(), p.min())), float(max(y.max(), p.max()))
-    heights, edges = np.histogram(error, bins=int(np.clip(np.sqrt(len(y)), 5, 50)))
+    heights, edges = _histogram(error)
     data = [
         {
             "type": "scatter",
@@ -437,3 +435,12 @@ def residuals(y_true: ArrayLike, y_pred: ArrayLike, name: str = "target") -> Exh
     return Exhibit(
         "Predicted and true", caption, "answers", {"data": data, "layout": layout}, pd.DataFrame(rows)
     )
+
+
+def _histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Count values in bins; equal ones get bins too, which NumPy refuses."""
+    low, high = float(values.min()), float(values.max())
+    size = max(abs(low), abs(high)) or 1.0
+    if high - low < 1e-6 * size:
+        low, high = low - 0.1 * size, high + 0.1 * size
+    return np.histogram(values, bins=int(np.clip(np.sqrt(len(values)), 5, 50)), range=(low, high))

@@ -55,7 +55,11 @@ def _worst(y: NDArray[Any], prediction: Any, limit: int) -> tuple[NDArray[np.int
 
 
 def worst_errors_pictures(
-    images: NDArray[Any], y_true: ArrayLike, prediction: Any, limit: int = 24, scale: float | None = None
+    images: NDArray[Any],
+    y_true: ArrayLike,
+    prediction: Any,
+    limit: int = 24,
+    scale: int | float | None = None,
 ) -> Exhibit:
     """Show the pictures the model was most wrong about.
 

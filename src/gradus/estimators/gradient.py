@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from gradus.core.devices import choose_device
-from gradus.core.errors import InputError, NonFiniteError
-from gradus.core.options import option
+from gradus.core.errors import InputError, NonFiniteError, SettingError
+from gradus.core.options import option, settings_of
 from gradus.core.randomness import derive, isolated, resolve_seed
 from gradus.core.threads import threads
 from gradus.data.batches import Batch, TensorBatches
@@ -36,6 +37,9 @@ __all__ = ["GradientEstimator"]
 
 # Rows that go through the network at once outside training: enough to fill the cores, little enough for memory.
 ANSWER_BYTES, ANSWER_ROWS = 1 << 24, 4096
+
+# Settings beside those of training that leave the network's shape alone, and may change between two fits of one.
+SHAPELESS = frozenset({"warm_start", "class_weight", "label_smoothing"})
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -94,19 +98,17 @@ class GradientEstimator(TrainingOptions, Estimator):
             given, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise InputError("X_val and y_val together", f"{given} alone", f"pass {absent} too")
         warm = self.warm_start and hasattr(self, "network_")
-        if not warm:
-            self._forget()
         vars(self).pop("_memory", None)  # of an optimizer that has not seen what fit is about to change
-        self.seed_ = resolve_seed(self.random_state)
-        train = self._encode(X, y, sample_weight, reset=not warm)
-        valid = None if X_val is None else self._encode(X_val, y_val)
-        if valid is None and self.early_stopping is True:
-            rows, held = self._split(train, self.validation_fraction, derive(self.seed_, "validation"))
-            if len(rows) == 0 or len(held) == 0:
-                raise InputError("at least 2 rows where early_stopping holds some out", "1", "pass more rows")
-            train, valid = _take(train, rows), _take(train, held)
-        with isolated(derive(self.seed_, "weights")):
-            network = self.network_ if warm else self._build()
+        with self._learning(fresh=not warm):
+            self.seed_ = resolve_seed(self.random_state)
+            train = self._encode(X, y, sample_weight, reset=not warm)
+            valid = None if X_val is None else self._encode(X_val, y_val)
+            if valid is None and self.early_stopping is True:
+                rows, held = self._split(train, self.validation_fraction, derive(self.seed_, "validation"))
+                if len(rows) == 0 or len(held) == 0:
+                    raise InputError("at least 2 rows where early_stopping holds some out", "1", "pass more rows")
+                train, valid = _take(train, rows), _take(train, held)
+            network = self.network_ if warm else self._make_network()
         told = ScikitCallbacks(self, X, y, sample_weight)
         self._train(network, train, valid, [told, *callbacks])
         if after is not None:
@@ -133,9 +135,7 @@ class GradientEstimator(TrainingOptions, Estimator):
         best = monitor.best_epoch
         if self.retrain == "epochs":
             # Algorithm 7.2: anew, for as many passes over all data as the best epoch had seen of its part.
-            with isolated(derive(self.seed_, "weights")):
-                network = self._build()
-            return self._trainer(network, whole, None, callbacks, phase="retrain", epochs=best + 1)
+            return self._trainer(self._make_network(), whole, None, callbacks, phase="retrain", epochs=best + 1)
         # Algorithm 7.3: go on until validation data, now trained on, fit as well as training data did.
         goal = first.history[best]["loss"]
         return self._trainer(
@@ -214,14 +214,13 @@ class GradientEstimator(TrainingOptions, Estimator):
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, *, first: bool) -> Self:
         """One pass over the data given, with the optimizer's memory of the passes before."""
         self.check_settings()
-        if first:
-            self._forget()
-            self.seed_ = resolve_seed(self.random_state)
-        train = self._encode(X, y, sample_weight, reset=first)
-        if first:
-            with isolated(derive(self.seed_, "weights")):
-                self.network_ = self._build()
-            self.history_, self.n_steps_ = [], 0
+        with self._learning(fresh=first):
+            if first:
+                self.seed_ = resolve_seed(self.random_state)
+            train = self._encode(X, y, sample_weight, reset=first)
+            if first:
+                self.network_ = self._make_network()
+                self.history_, self.n_steps_ = [], 0
         history, steps, memory = self.history_, self.n_steps_, getattr(self, "_memory", None)
         trainer = self._trainer(self.network_, train, None, (), phase=f"pass {len(history)}", epochs=1)
         if memory is not None:
@@ -232,6 +231,31 @@ class GradientEstimator(TrainingOptions, Estimator):
         rows = [{**row, "epoch": row["epoch"] + len(history), "step": row["step"] + steps} for row in self.history_]
         self.history_, self.n_epochs_, self.n_steps_ = history + rows, len(history) + 1, steps + trainer.step
         return self
+
+    @contextmanager
+    def _learning(self, *, fresh: bool) -> Iterator[None]:
+        """Begin anew, or go on with the network there is; a fresh start that fails leaves the estimator unfitted."""
+        if not fresh:
+            for name, value in self.network_settings_.items():
+                now = getattr(self, name)
+                if now != value and _listed(now) != _listed(value):
+                    mend = "set it back, or start anew with a clone or warm_start=False"
+                    raise SettingError(f"{name}={value!r}, with which the network was built", repr(now), mend)
+            yield
+            return
+        self._forget()
+        try:
+            yield
+        except BaseException:
+            self._forget()
+            raise
+
+    def _make_network(self) -> nn.Module:
+        """Build with fresh weights, and remember the settings: `set_params` may change them before a save."""
+        names = settings_of(type(self)).keys() - TrainingOptions.__dataclass_fields__.keys() - SHAPELESS
+        self.network_settings_ = {name: getattr(self, name) for name in sorted(names)}
+        with isolated(derive(self.seed_, "weights")):
+            return self._build()
 
     def _forget(self) -> None:
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("__")] + ["_memory"]:
@@ -263,8 +287,11 @@ class GradientEstimator(TrainingOptions, Estimator):
         return torch.cat(parts)
 
     def _rebuild(self) -> dict[str, nn.Module]:
+        twin = copy.copy(self)
+        for name in self.network_settings_.keys() & settings_of(type(self)).keys():
+            setattr(twin, name, self.network_settings_[name])
         with isolated(0):
-            return {"network_": self._build().eval()}
+            return {"network_": twin._build().eval()}
 
 
 def replace_options(estimator: TrainingOptions, **changes: Any) -> TrainingOptions:
@@ -277,8 +304,12 @@ def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple | list) else value
+
+
 def _weighted(tensors: Batch) -> Batch:
-    return {"weights": torch.ones(len(tensors["targets"])), **tensors} if "weights" not in tensors else tensors
+    return tensors if "weights" in tensors else {**tensors, "weights": torch.ones(len(tensors["targets"]))}
 
 
 def _take(tensors: Batch, rows: np.ndarray) -> Batch:

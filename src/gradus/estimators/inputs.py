@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import validate_data
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples, validate_data
 from torch import Tensor
 
 from gradus.core.errors import InputError
 
-__all__ = ["check_rows", "check_table", "check_weights"]
+__all__ = ["check_rows", "check_table", "check_weights", "drop_weightless", "share"]
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Tensor:
@@ -23,7 +25,14 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> Tensor:
         If it is not two-dimensional, holds NaN or infinity, or has another width than the estimator was fitted with.
     """
     array = validate_data(estimator, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=1)
-    return torch.from_numpy(array)
+    return share(array)
+
+
+def share(array: np.ndarray) -> Tensor:
+    """Return a tensor on an array's memory, which is only read: also of a read-only array, such as a memory map."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def check_weights(sample_weight: Any) -> Tensor | None:
@@ -52,3 +61,20 @@ def check_rows(name: str, values: Any, n: int) -> None:
     """Raise `InputError` unless ``values`` has ``n`` rows, as many as X."""
     if values is not None and len(values) != n:
         raise InputError(f"{name} with {n} rows, as many as X", str(len(values)), "pass one for each row")
+
+
+def drop_weightless(X: Any, y: Any, weights: Tensor | None) -> tuple[Any, Any, Tensor | None]:
+    """Leave out rows of weight zero, so that they are rows that are not there, to the last bit.
+
+    Raises
+    ------
+    InputError
+        If X, y and the weights differ in length.
+    """
+    n = _num_samples(X)
+    check_rows("sample_weight", weights, n)
+    if weights is None or bool((weights > 0).all()):
+        return X, y, weights
+    check_rows("y", y, n)
+    kept = np.flatnonzero(weights.numpy() > 0)
+    return _safe_indexing(X, kept), _safe_indexing(y, kept), weights[kept]

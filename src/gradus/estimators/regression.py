@@ -18,7 +18,7 @@ from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import GradientEstimator
-from gradus.estimators.inputs import check_rows, check_weights
+from gradus.estimators.inputs import check_rows, check_weights, drop_weightless, share
 from gradus.networks.heads import (
     GaussianHead,
     Head,
@@ -94,16 +94,10 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         if y is None:
             return self._encode_inputs(X, None, reset=reset)
-        weights = check_weights(sample_weight)
+        X, y, weights = drop_weightless(X, y, check_weights(sample_weight))
         inputs = self._encode_inputs(X, weights, reset=reset)
-        n = len(next(iter(inputs.values())))
-        check_rows("sample_weight", weights, n)
-        targets = self._encode_targets(y, n, weights, reset=reset)
-        batch = {**inputs, "targets": targets} | ({} if weights is None else {"weights": weights})
-        if weights is not None and bool((weights == 0).any()):
-            # a row of weight zero is a row that is not there, to the last bit
-            batch = {name: tensor[weights > 0] for name, tensor in batch.items()}
-        return batch
+        targets = self._encode_targets(y, len(next(iter(inputs.values()))), weights, reset=reset)
+        return {**inputs, "targets": targets} | ({} if weights is None else {"weights": weights})
 
     def _encode_targets(self, y: Any, n: int, weights: Tensor | None, *, reset: bool) -> Tensor:
         values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
@@ -120,7 +114,7 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
                 raise InputError(f"counts 0, 1, 2 ... with head={self.head!r}", "other values", "set head='gaussian'")
             if self.head == "mixture" and self.n_outputs_:
                 raise SettingError("one target with head='mixture'", f"{self.n_outputs_}", "set head='gaussian_learned'")
-            mean, std, _ = moments(values.reshape(n, -1), weights)
+            mean, std, _ = moments(share(values.reshape(n, -1)), weights)
             shape = (self.n_outputs_,) if self.n_outputs_ else ()
             self.target_mean_, self.target_std_ = mean.numpy().reshape(shape), std.numpy().reshape(shape)
         expected = (n, self.n_outputs_) if self.n_outputs_ else (n,)

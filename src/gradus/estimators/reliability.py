@@ -14,7 +14,7 @@ __all__ = ["Reliability", "reliability_curve", "wilson"]
 
 
 def wilson(
-    successes: ArrayLike, n: ArrayLike, confidence: float = 0.95
+    successes: int | float | ArrayLike, n: int | float | ArrayLike, confidence: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     r"""Wilson's score interval of a proportion, elementwise.
 
@@ -51,7 +51,7 @@ def wilson(
     # The formula meets 0 and 1 exactly at no and all successes; rounding must not leave the point outside.
     low = np.where((total > 0) & (k > 0), np.clip(centre - half, 0.0, 1.0), 0.0)
     high = np.where((total > 0) & (k < total), np.clip(centre + half, 0.0, 1.0), 1.0)
-    return low, high
+    return np.asarray(low), np.asarray(high)
 
 
 class Reliability(NamedTuple):

@@ -134,8 +134,8 @@ class Ladder:
             return f"The best rung on the validation part is {self.chosen}; nothing was tested."
         unit, show = " nats" if self.metric.unit == "nats" else "", self.metric.show
         text = (
-            f"The best rung is {self.chosen}: {self.metric.name} {show(row.test.value)}{unit} on the test part "
-            f"(95 % interval {show(row.test.low)} to {show(row.test.high)})"
+            f"The best rung is {self.chosen}: {self.metric.name} {show(row.test.value)}{unit} "
+            f"on the test part (95 % interval {show(row.test.low)} to {show(row.test.high)})"
         )
         trivial = next((r for r in self.rows if r.kind == "trivial" and r.test), None)
         if trivial is row:
@@ -152,8 +152,8 @@ class Ladder:
 
 
 def baselines(
-    task: Literal["classification", "regression"],
-    kind: Literal["table", "images"],
+    task: str,
+    kind: str,
     n_rows: int,
     n_columns: int,
     seed: int = 0,

@@ -10,6 +10,7 @@ so that a difference keeps the pairing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ BLOCK = 1 << 20  # numbers in flight while resampling
 ROWS_FOR_NORMAL = 20_000  # beyond it the normal limit is as good as a resample, and the resample slow
 
 
-def bca(columns: Floats, combine: Callable[[Floats], Floats]) -> tuple[float, float, str]:
+def bca(columns: Floats, combine: Callable[[Floats], Any]) -> tuple[float, float, str]:
     """95 % interval of a smooth function of column sums: bias-corrected and accelerated bootstrap.
 
     Parameters
@@ -74,7 +75,7 @@ def bca(columns: Floats, combine: Callable[[Floats], Floats]) -> tuple[float, fl
     return float(low), float(high), f"BCa bootstrap, {RESAMPLES} resamples"
 
 
-def _resampled_sums(columns: Floats, combine: Callable[[Floats], Floats]) -> Floats:
+def _resampled_sums(columns: Floats, combine: Callable[[Floats], Any]) -> Floats:
     n, k = columns.shape
     rng = np.random.default_rng(SEED)
     each = max(1, BLOCK // n)

@@ -201,28 +201,28 @@ def _r2_rows(a: Answers) -> Floats:
     return np.stack([_errors(a) ** 2, y, y * y], axis=1)
 
 
-def _r2_combine(s: Floats) -> Floats:
+def _r2_combine(s: Floats) -> Any:
     spread = s[..., 3] - s[..., 2] ** 2 / s[..., 0]
     return 1 - s[..., 1] / np.where(spread > 0, spread, np.nan)
 
 
-def _mean(s: Floats) -> Floats:
+def _mean(s: Floats) -> Any:
     return s[..., 1] / s[..., 0]
 
 
-def _root_mean(s: Floats) -> Floats:
+def _root_mean(s: Floats) -> Any:
     return np.sqrt(s[..., 1] / s[..., 0])
 
 
-def _mean_recall(hits: Floats, truths: Floats, labels: Floats) -> Floats:
+def _mean_recall(hits: Floats, truths: Floats, labels: Floats) -> Any:
     return _over(hits, truths)
 
 
-def _mean_f1(hits: Floats, truths: Floats, labels: Floats) -> Floats:
+def _mean_f1(hits: Floats, truths: Floats, labels: Floats) -> Any:
     return _over(2 * hits, truths + labels)
 
 
-def _over(above: Floats, below: Floats) -> Floats:
+def _over(above: Floats, below: Floats) -> Any:
     some = below > 0
     return np.sum(np.where(some, above / np.where(some, below, 1), 0.0), axis=-1) / some.sum(-1)
 

@@ -6,7 +6,7 @@ Column kinds are inferred when fitting and kept, so that new rows are read as th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from gradus.core.errors import InputError
-from gradus.data.columns import infer_columns, parse_dates
+from gradus.data.columns import date_format, infer_columns, parse_dates
 
 __all__ = ["BoostedTrees", "ColumnReader", "PixelScaler", "table_to_numbers"]
 
@@ -49,6 +49,9 @@ class ColumnReader(TransformerMixin, BaseEstimator):
         """Infer the kind of each column."""
         frame = _as_frame(X)
         self.kinds_ = {c.name: c.kind for c in infer_columns(frame)}
+        dates = [name for name, kind in self.kinds_.items() if kind == "date"]
+        # new rows are read in the training rows' format: few of them may fit several
+        self.formats_ = {name: _written_as(frame[name]) for name in dates}
         kept = {"number", "boolean", "date", "category", "text"}
         if not kept & set(self.kinds_.values()):
             raise InputError(
@@ -74,7 +77,10 @@ class ColumnReader(TransformerMixin, BaseEstimator):
             elif kind in ("number", "boolean"):
                 columns[f"number:{name}"] = _as_number(frame[name])
             elif kind == "date":
-                columns |= {f"number:{name} {part}": v for part, v in _date_parts(frame[name]).items()}
+                columns |= {
+                    f"number:{name} {part}": v
+                    for part, v in _date_parts(frame[name], self.formats_[name]).items()
+                }
         return pd.DataFrame(columns, index=frame.index)
 
 
@@ -106,12 +112,19 @@ def _as_text(column: pd.Series) -> NDArray[Any]:
     return texts.where(texts.notna(), "").map(str).to_numpy(dtype=object)
 
 
-def _date_parts(column: pd.Series) -> dict[str, NDArray[np.float64]]:
+def _written_as(column: pd.Series) -> str | None:
+    return None if pd.api.types.is_datetime64_any_dtype(column.dtype) else date_format(column)
+
+
+def _date_parts(column: pd.Series, form: str | None) -> dict[str, NDArray[np.float64]]:
+    if form is not None and not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        texts = column.astype(object).map(lambda v: str(v).strip(), na_action="ignore")
+        column = pd.to_datetime(texts, format=form, errors="coerce", utc="%z" in form)
     if not column.notna().any():
         return {part: np.full(len(column), np.nan) for part in ("days", "month", "weekday")}
     dates = parse_dates(column)
     days = (dates - pd.Timestamp("2000-01-01")) / pd.Timedelta(days=1)
-    parts = {"days": days, "month": dates.dt.month, "weekday": dates.dt.dayofweek}
+    parts = {"days": days, "month": dates.dt.month, "weekday": dates.dt.day_of_week}
     return {name: part.to_numpy(dtype=np.float64, na_value=np.nan) for name, part in parts.items()}
 
 
@@ -187,7 +200,7 @@ class BoostedTrees(BaseEstimator):
     def __init__(
         self,
         *,
-        task: Literal["classification", "regression"] = "classification",
+        task: str = "classification",
         random_state: int | None = 0,
     ) -> None:
         self.task, self.random_state = task, random_state

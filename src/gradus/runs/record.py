@@ -267,6 +267,11 @@ def _yaml(value: Any) -> str:
     )
 
 
+def _comment(text: str) -> str:
+    """Leave out what YAML forbids even in a comment, or takes for the end of a line."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def config_yaml(settings: Sequence[SettingRecord], head: str = "") -> str:
     """Write settings as YAML, each with its meaning, unit and default above it.
 
@@ -289,12 +294,11 @@ def config_yaml(settings: Sequence[SettingRecord], head: str = "") -> str:
     patience: 5
     <BLANKLINE>
     """
-    lines = [f"# {line}".rstrip() for line in head.splitlines()]
+    lines = [f"# {_comment(line)}".rstrip() for line in head.splitlines()]
     for setting in settings:
         note = " ".join(setting.meaning.split()) + (f" ({setting.unit})" if setting.unit else "")
         note += f"; default {_yaml(setting.default)}" if setting.changed else ""
-        # a comment ends at whatever YAML or Python takes for the end of a line
-        note = "".join(c if c.isprintable() else " " for c in note).strip(" ;")
+        note = _comment(note).strip(" ;")
         lines += ([f"# {note}"] if note else []) + [f"{_yaml(setting.name)}: {_yaml(setting.value)}"]
     return "\n".join(lines) + "\n"
 

@@ -36,9 +36,9 @@ class Signals:
 def interruptible(*, terminate: bool = False) -> Iterator[Signals]:
     """Turn SIGINT, and SIGTERM if ``terminate``, into requests inside the block.
 
-    Only the main thread can set handlers; elsewhere the requests stay empty. The handlers found are put back after
-    the block. Where a SIGTERM came and the block ended without an error, the process exits, and SIGTERM is ignored
-    from there on: a second one must not cut the exit short.
+    Only the main thread can set handlers; elsewhere the requests stay empty. The handlers found are put back
+    after the block. Where a SIGTERM came and the block ended without an error, the process exits, and SIGTERM
+    is ignored from there on: a second one must not cut the exit short.
 
     Parameters
     ----------

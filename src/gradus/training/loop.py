@@ -1,8 +1,8 @@
 """The loop: players, batches, a budget, callbacks. It does not know what is learned.
 
-Nothing is fetched from the device until an epoch ends: losses are kept as tensors, stacked once, and the finite check
-reads the same stack. Everything that decides the next step lies in integers, tensors and random states, so a
-checkpoint taken after any step continues to the same bits.
+Nothing is fetched from the device until an epoch ends: losses are kept as tensors, stacked once, and the
+finite check reads the same stack. Everything that decides the next step lies in integers, tensors and random
+states, so a checkpoint taken after any step continues to the same bits.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gradus.core.errors import InputError, NonFiniteError
 from gradus.core.randomness import derive, isolated
@@ -23,9 +23,9 @@ from gradus.training.checkpoints import CheckpointStore
 from gradus.training.interrupts import Signals, interruptible
 from gradus.training.monitor import Monitor
 from gradus.training.options import TrainingOptions
-from gradus.training.player import Player
+from gradus.training.player import Player, fetched
 from gradus.training.regularizers import Average
-from gradus.training.resume import load_trainer, restore_random_states, save_trainer
+from gradus.training.resume import load_trainer, random_states, restore_random_states, save_trainer
 from gradus.training.schedules import factor, plateau_init, plateau_step
 
 __all__ = ["Callback", "Event", "Trainer"]
@@ -35,6 +35,7 @@ Evaluate = Callable[[nn.Module], Mapping[str, float]]
 TICK_SECONDS, CHECKPOINT_SECONDS = 0.2, 30.0
 
 
+@runtime_checkable
 class Callback(Protocol):
     """Told when training starts, a fifth of a second passes, an epoch ends, and training stops."""
 
@@ -57,8 +58,8 @@ class Trainer:
     options : TrainingOptions
         Budget, schedule, averaging, early stopping, checkpoints.
     evaluate : callable, optional
-        ``network -> {"loss": ..., "score": ...}`` on validation data; its values appear in the history as ``valid_*``
-        and drive early stopping.
+        ``network -> {"loss": ..., "score": ...}`` on validation data; its values appear in the history as
+        ``valid_*`` and drive early stopping.
     seed : int
         Seeds dropout and whatever else draws from torch's global generators, which are restored after.
     n_threads : int
@@ -77,7 +78,8 @@ class Trainer:
     history : list of dict
         One row an epoch.
     finished : str or None
-        Why training ended: ``max_epochs``, ``max_steps``, ``max_time``, ``early_stopping``, ``interrupted`` ...
+        Why training ended: ``max_epochs``, ``max_steps``, ``max_time``, ``early_stopping``, ``target``,
+        ``interrupted``, ``terminated``, or what a callback set.
     """
 
     def __init__(
@@ -111,8 +113,9 @@ class Trainer:
         self.average = Average(parameters, options.average_decay) if options.average_decay else None
         self.signals = Signals()
         self._parameters = parameters
-        self._good = [p.detach().clone() for p in parameters]
+        self._good: list[Tensor] = []  # parameters and buffers when last found finite
         self._good_step = 0
+        self._told: list[Callback] = []
         self._since = self._last_save = time.perf_counter()
         self.random_states: dict[str, Any] = {}
         if len(batches) == 0:
@@ -125,6 +128,8 @@ class Trainer:
         ------
         NonFiniteError
             If a loss or weight becomes NaN or infinite; the network then holds the last good weights.
+        KeyboardInterrupt
+            At the second Ctrl-C; the first ends training after the step, with the best weights so far.
         SystemExit
             With code 143, after a checkpoint, if SIGTERM came while checkpoints are kept.
         """
@@ -135,14 +140,17 @@ class Trainer:
             threads(self.n_threads),
             interruptible(terminate=self.store is not None) as self.signals,
         ):
-            self._begin()
-            while self.finished is None:
-                for batch in self.batches.epoch(self.epoch, self.offset):
-                    self._update(batch)
-                    if self._due() and self._pause():
-                        break
-                self._end_epoch()
-            return self._end()
+            try:
+                self._begin()
+                while self.finished is None:
+                    for batch in self.batches.epoch(self.epoch, self.offset):
+                        self._update(batch)
+                        if self._due() and self._pause():
+                            break
+                    self._end_epoch()
+                return self._end()
+            finally:
+                self._tell("stop")
 
     def _update(self, batch: Batch) -> None:
         scale = factor(self.options, self.step, self.total_steps, len(self.batches)) * self.plateau.factor
@@ -156,24 +164,28 @@ class Trainer:
 
     def _due(self) -> bool:
         """Whether anything but the next step is to be done; called every step, so it only compares."""
-        return self.step >= self._stop or time.perf_counter() >= self._alarm or self.signals.request is not None
+        late = time.perf_counter() >= self._alarm
+        return late or self.step >= self._stop or self.signals.request is not None
 
     def _pause(self) -> bool:
         """Do what is due between two steps; return True to end the epoch here."""
         now = time.perf_counter()
         self._alarm = now + TICK_SECONDS
-        options, request = self.options, self.signals.request
-        if request is not None:
-            self.finished = request
-        elif options.max_steps is not None and self.step >= options.max_steps:
-            self.finished = "max_steps"
-        elif options.max_time is not None and self.seconds >= options.max_time:
-            self.finished = "max_time"
+        self._tell("tick")
+        self.finished = self.signals.request or self.finished or self._spent()
         if self.finished is not None or self._checkpoint_due(now):
             self._save()
         self._plan()
-        self._tell("tick")
         return self.finished is not None
+
+    def _spent(self) -> str | None:
+        """Return the name of the budget that is used up, if one is."""
+        options = self.options
+        if options.max_steps is not None and self.step >= options.max_steps:
+            return "max_steps"
+        if options.max_time is not None and self.seconds >= options.max_time:
+            return "max_time"
+        return "max_epochs" if self.epoch >= options.max_epochs else None
 
     def _end_epoch(self) -> None:
         if self.finished == "terminated":
@@ -190,12 +202,12 @@ class Trainer:
         if self.monitor is not None:
             self._watch(row)
         if self.options.schedule == "plateau":
-            loss = row.get("valid_loss", row[self._loss_key(self.players[0])])
-            self.plateau = plateau_step(self.plateau, loss, self.options)
-        if self.finished is None and self.epoch >= self.options.max_epochs:
-            self.finished = "max_epochs"
+            loss = row.get("valid_loss", row.get(self._loss_key(self.players[0])))
+            if loss is not None:  # a player that did not move in this epoch has none
+                self.plateau = plateau_step(self.plateau, loss, self.options)
         if self.finished is None and self.until is not None and self.until(row):
             self.finished = "target"
+        self.finished = self.finished or self.signals.request or self._spent()
         self._tell("epoch")
 
     def _close_totals(self) -> dict[str, Any]:
@@ -205,34 +217,39 @@ class Trainer:
         for player in self.players:
             if player.totals:
                 total = float(torch.stack(player.totals).double().sum())
-                count = sum(float(c) for c in player.counts)
-                row[self._loss_key(player)] = total / count
+                row[self._loss_key(player)] = total / math.fsum(fetched(player.counts))
             player.totals, player.counts, player.steps = [], [], []
         row["learning_rate"] = self.options.learning_rate * self.players[0]._factor
         return row
 
     def check_finite(self) -> None:
-        """Raise `NonFiniteError` and put the last good weights back if a loss or weight is NaN or infinite."""
+        """Raise `NonFiniteError`, the last good weights put back, if a loss or weight is NaN or infinite."""
+        first: tuple[int, str] | None = None
         for player in self.players:
-            if player.totals:
-                bad = (~torch.isfinite(torch.stack(player.totals))).nonzero()
-                if len(bad):
-                    self._fail(player, player.steps[int(bad[0])], "loss")
-        norms = torch.stack(torch._foreach_norm(self._parameters))
-        if not bool(torch.isfinite(norms).all()):
-            self._fail(self.players[0], self.step - 1, "weight after the update")
-        torch._foreach_copy_(self._good, self._parameters)
+            finite = torch.isfinite(torch.stack(player.totals)) if player.totals else torch.ones(0)
+            if not bool(finite.all()):
+                step = player.steps[int((~finite).nonzero()[0])]
+                name = "" if len(self.players) == 1 else f" of player {player.name}"
+                first = (step, f"loss{name}") if first is None or step < first[0] else first
+        norms = torch.stack(torch._foreach_norm([p.detach() for p in self._parameters]))
+        if first is None and not bool(torch.isfinite(norms).all()):
+            first = self.step - 1, "weight after the update"
+        if first is not None:
+            self._fail(*first)
+        torch._foreach_copy_(self._good, self._values())
         self._good_step = self.step
 
-    def _fail(self, player: Player, step: int, what: str) -> None:
-        with torch.no_grad():
-            torch._foreach_copy_(self._parameters, self._good)
-        name = "" if len(self.players) == 1 else f" of player {player.name}"
+    def _values(self) -> list[Tensor]:
+        """Return what training changes in the network: parameters, and buffers such as running means."""
+        return [*(p.detach() for p in self._parameters), *self.network.buffers()]
+
+    def _fail(self, step: int, what: str) -> None:
+        torch._foreach_copy_(self._values(), self._good)
         raise NonFiniteError(
-            f"a finite {what}{name}",
+            f"a finite {what}",
             f"NaN or infinity at step {step} (epoch {self.epoch})",
-            f"lower learning_rate (now {self.options.learning_rate:g}), set gradient_clip=1.0 or look for extreme "
-            f"inputs; the weights of step {self._good_step} are kept",
+            f"lower learning_rate (now {self.options.learning_rate:g}), set gradient_clip=1.0 or look for "
+            f"extreme inputs; the weights of step {self._good_step} are kept",
         )
 
     def _evaluate(self) -> Mapping[str, float]:
@@ -254,7 +271,7 @@ class Trainer:
         if stop and self.finished is None:
             self.finished = "early_stopping"
 
-    # -- beginning and end ---------------------------------------------------------------------------------------
+    # -- beginning and end -----------------------------------------------------------------------------------
 
     @property
     def total_steps(self) -> int:
@@ -273,13 +290,12 @@ class Trainer:
         self.network.train()
         if self.random_states:
             restore_random_states(self.device, self.random_states)
+        self._good, self._good_step = [value.clone() for value in self._values()], self.step
         self._plan()
         self._tell("start")
-        if self.finished is None and self.epoch >= self.options.max_epochs:
-            self.finished = "max_epochs"
-        elif self.finished is None and self.step >= self._stop and self.options.max_steps == self._stop:
-            self.finished = "max_steps"
-            if self.offset:
+        if self.finished is None:
+            self.finished = self._spent()
+            if self.finished is not None and self.offset:
                 self._end_epoch()  # the checkpoint was taken before the cut epoch was closed
 
     def _plan(self) -> None:
@@ -308,24 +324,25 @@ class Trainer:
     def _end(self) -> str:
         if self.offset == 0 and self.resumed_from != self.step:  # ended with an epoch, not inside one
             self._save()
-        self.elapsed = self.seconds
-        self._since = time.perf_counter()
-        self.network.eval()
-        if "terminated" in (self.finished, self.signals.request):
-            self._tell("stop")
-            raise SystemExit(143)
-        if self.monitor is not None:
+        if self.monitor is not None and self.monitor.weights is not None:
             self.monitor.restore(self.network)
         elif self.average is not None:
             self.average.swap()
-        self._tell("stop")
         return str(self.finished)
 
     def _tell(self, event: Event) -> None:
-        for callback in self.callbacks:
+        """Tell the callbacks; what they draw and ask of the network does not change the training."""
+        states = random_states(self.device)
+        if event == "stop":
+            self.elapsed, self._since = self.seconds, time.perf_counter()
+            self.network.eval()
+        for callback in self.callbacks if event == "start" else self._told:
             callback(self, event)
-        if event == "epoch":
-            self.network.train()  # a callback may have asked the network for predictions
+            if event == "start":
+                self._told.append(callback)
+        if event != "stop":
+            self.network.train()
+        restore_random_states(self.device, states)
 
     def _loss_key(self, player: Player) -> str:
         return "loss" if len(self.players) == 1 else f"{player.name}_loss"

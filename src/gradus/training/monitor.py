@@ -56,7 +56,12 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the memory, weights included."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited, "weights": self.weights}
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "waited": self.waited,
+            "weights": self.weights,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put a saved memory back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from gradus.training.options import TrainingOptions
 __all__ = ["OPTIMIZERS", "build_optimizers", "weights_of"]
 
 # name -> (torch's class, its keyword arguments); an Ellipsis takes the value of the option of that name
-OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
+OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {"fused": True}),
     "momentum": (torch.optim.SGD, {"fused": True, "momentum": ...}),
     "nesterov": (torch.optim.SGD, {"fused": True, "momentum": ..., "nesterov": True}),
@@ -63,13 +63,18 @@ def build_optimizers(parameters: Iterable[nn.Parameter], options: TrainingOption
     """
     moved = [p for p in parameters if p.requires_grad]
     if not moved:
-        raise InputError("a network with a parameter to train", "none", "unfreeze a layer (requires_grad_(True))")
+        mend = "unfreeze a layer (requires_grad_(True))"
+        raise InputError("a network with a parameter to train", "none", mend)
     if options.optimizer == "nesterov" and options.momentum == 0:
-        raise SettingError("momentum above 0 with optimizer='nesterov'", "0", "set momentum=0.9, or optimizer='sgd'")
+        mend = "set momentum=0.9, or optimizer='sgd'"
+        raise SettingError("momentum above 0 with optimizer='nesterov'", "0", mend)
     if options.optimizer == "lbfgs":  # torch's L-BFGS takes one group and has no decay
         if options.weight_decay:
-            received = f"{options.weight_decay:g}"
-            raise SettingError("weight_decay=0 with optimizer='lbfgs', which has none", received, "set l2 instead")
+            expected, received = "weight_decay=0 with optimizer='lbfgs'", f"{options.weight_decay:g}"
+            raise SettingError(expected, received, "L-BFGS has no decay; set l2 instead")
+        if options.gradient_clip is not None:
+            expected, received = "no gradient_clip with optimizer='lbfgs'", f"{options.gradient_clip:g}"
+            raise SettingError(expected, received, "its line search needs the true gradient; set gradient_clip=None")
         return [_build("lbfgs", [{"params": moved}], options)]
     if options.optimizer == "muon":
         matrices = [p for p in moved if p.ndim == 2]
@@ -84,7 +89,10 @@ def _groups(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]
     if not decay:
         return [{"params": parameters, "weight_decay": 0.0}]
     flat = [p for p in parameters if p.ndim < 2]
-    groups = [{"params": weights_of(parameters), "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+    groups = [
+        {"params": weights_of(parameters), "weight_decay": decay},
+        {"params": flat, "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]
 
 

@@ -1,11 +1,12 @@
 """A player: who moves which parameters down which loss.
 
-Supervised learning has one player; adversarial and wake-sleep methods have two, which share batches and take turns.
+Supervised learning has one player; adversarial and wake-sleep methods have two, which share batches and take
+turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -13,15 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradus.core.errors import SettingError
+from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import generator
 from gradus.data.batches import Batch
 from gradus.training.losses import Loss, LossFunction
 from gradus.training.optimizers import build_optimizers, weights_of
 from gradus.training.options import TrainingOptions
-from gradus.training.regularizers import constrain_norms_, noisy_weights, penalize_
+from gradus.training.regularizers import constrain_norms_, noisy_weights, penalize_, penalty
+from gradus.training.resume import random_states, restore_random_states
 
-__all__ = ["Player"]
+__all__ = ["Player", "fetched"]
 
 
 class Player:
@@ -47,8 +49,8 @@ class Player:
     Raises
     ------
     SettingError
-        If ``accumulate`` is asked for where parts of a batch do not add up to the whole, or the optimizer lacks a
-        setting's meaning.
+        If ``accumulate`` is asked for where parts of a batch do not add up to the whole, or the optimizer has
+        no such setting as asked for.
 
     Examples
     --------
@@ -97,25 +99,35 @@ class Player:
             for optimizer in self.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = self.options.learning_rate * factor
-        recorded: list[Loss] = []
-
-        def gradients() -> Tensor:
-            loss = self._gradients(batch)
-            recorded.append(loss)
-            return loss.total / loss.count
-
-        if self._closure:  # L-BFGS evaluates the loss several times a step
-            self.optimizers[0].step(gradients)  # type: ignore[arg-type]
+        if self._closure:
+            loss = self._search(batch)
         else:
             loss = self._gradients(batch)
-            recorded.append(loss)
             for optimizer in self.optimizers:
                 optimizer.step()
         if self.options.max_norm is not None:
             constrain_norms_(self.weights, self.options.max_norm)
-        self.totals.append(recorded[0].total)
-        self.counts.append(recorded[0].count)
+        self.totals.append(loss.total)
+        self.counts.append(loss.count)
         self.steps.append(step)
+
+    def _search(self, batch: Batch) -> Loss:
+        """Let L-BFGS, which evaluates the loss several times a step, take one step; return the first evaluation.
+
+        A line search compares values of one function. So what it compares includes the penalties, as the gradient
+        does, and every evaluation draws the same dropout masks and noise.
+        """
+        states, drawn, first = random_states(self.device), self.generator.get_state(), []
+
+        def evaluate() -> Tensor:
+            restore_random_states(self.device, states)
+            self.generator.set_state(drawn)
+            loss = self._gradients(batch)
+            first.append(loss)
+            return loss.total / loss.count + penalty(self.weights, l1=self.options.l1, l2=self.options.l2)
+
+        self.optimizers[0].step(evaluate)  # type: ignore[arg-type]
+        return first[0]
 
     def _gradients(self, batch: Batch) -> Loss:
         """Leave the gradient of the mean loss, penalties included, in ``.grad``; return the sums."""
@@ -136,9 +148,9 @@ class Player:
         return loss
 
     def _accumulate(self, batch: Batch) -> Loss:
-        """Sum the gradients of the parts' totals, then divide once by the whole count: exactly the whole batch's."""
+        """Sum the gradients of the parts' totals, then divide once by the whole count: the whole batch's."""
         size = len(next(iter(batch.values())))
-        part = -(-size // self.options.accumulate)
+        part = max(1, -(-size // self.options.accumulate))
         total: Tensor | None = None
         count: Tensor | float = 0.0
         for low in range(0, size, part):
@@ -146,10 +158,9 @@ class Player:
             torch.autograd.backward(loss.total, inputs=self._inputs)
             total = loss.total.detach() if total is None else total + loss.total.detach()
             count = count + loss.count
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        torch._foreach_div_(gradients, count)  # type: ignore[arg-type]
         if total is None:
-            raise SettingError("a batch with examples", "an empty one", "drop empty batches")
+            raise InputError("a batch with examples", "an empty one", "drop empty batches")
+        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], count)
         return Loss(total, count, {})
 
     def _forward(self, batch: Batch) -> Loss:
@@ -170,7 +181,7 @@ class Player:
             "factor": self._factor,
             "precision": self.options.precision,
             "totals": torch.stack(self.totals).cpu() if self.totals else None,
-            "counts": torch.tensor([float(count) for count in self.counts], dtype=torch.float64),
+            "counts": torch.tensor(fetched(self.counts), dtype=torch.float64),
             "steps": torch.tensor(self.steps, dtype=torch.int64),
             "loss": self.loss.state_dict() if hasattr(self.loss, "state_dict") else None,
         }
@@ -190,6 +201,13 @@ class Player:
         self.counts, self.steps = state["counts"].tolist(), state["steps"].tolist()
         if state["loss"] is not None:
             self.loss.load_state_dict(state["loss"])  # type: ignore[attr-defined]
+
+
+def fetched(values: Sequence[Tensor | float]) -> list[float]:
+    """Return numbers in order, those on the device fetched in one go."""
+    tensors = [v for v in values if isinstance(v, Tensor)]
+    numbers = iter(torch.stack(tensors).double().tolist() if tensors else ())
+    return [next(numbers) if isinstance(v, Tensor) else float(v) for v in values]
 
 
 def _check_parts(network: nn.Module, loss: LossFunction, accumulate: int) -> None:

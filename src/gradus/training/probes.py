@@ -21,8 +21,8 @@ __all__ = ["choose_precision", "choose_threads"]
 
 # Below this time a step on one thread is mostly overhead, which more threads cannot share.
 SMALL_STEP = 2e-3
-# The choice is remembered, so that two fits of one network in one process compute with the same threads and agree
-# to the last bit even where the machine's load changed between them.
+# The choice is remembered, so that two fits of one network in one process compute with the same threads and
+# agree to the last bit even where the machine's load changed between them.
 _chosen: dict[tuple[object, ...], int] = {}
 
 
@@ -45,7 +45,12 @@ def choose_threads(network: nn.Module, loss: LossFunction, batch: Batch, asked: 
     if candidates() == [1]:
         return 1
     shapes = tuple(tuple(p.shape) for p in network.parameters())
-    key = (type(network).__name__, shapes, tuple((k, tuple(t.shape)) for k, t in batch.items()), tuple(candidates()))
+    key = (
+        type(network).__name__,
+        shapes,
+        tuple((k, tuple(t.shape)) for k, t in batch.items()),
+        tuple(candidates()),
+    )
     if key not in _chosen:
         work = _step(network, loss, batch, bf16=False)
         with isolated(0), threads(1):

@@ -59,9 +59,9 @@ class ProgressBar:
         console = self._console or Console(file=sys.stderr)
         if not console.is_terminal:
             return
-        columns = ("{task.description}", BarColumn(), "{task.fields[note]}", "{task.fields[speed]}", "{task.fields[left]}")
-        drawn = [TextColumn(c) if isinstance(c, str) else c for c in columns]
-        self._bar = Progress(*drawn, console=console, transient=True, refresh_per_second=5)
+        words = [TextColumn(f"{{task.fields[{name}]}}") for name in ("note", "speed", "left")]
+        columns = (TextColumn("{task.description}"), BarColumn(), *words)
+        self._bar = Progress(*columns, console=console, transient=True, refresh_per_second=5)
         self._task = self._bar.add_task(
             self.label, total=trainer.total_steps, completed=trainer.step, note="", speed="", left=""
         )

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-__all__ = ["Average", "constrain_norms_", "noisy_weights", "penalize_"]
+__all__ = ["Average", "constrain_norms_", "noisy_weights", "penalize_", "penalty"]
 
 
 @torch.no_grad()
 def penalize_(weights: Sequence[Tensor], *, l1: float = 0.0, l2: float = 0.0) -> None:
     """Add the gradient of ``l1 * sum|w| + l2 / 2 * sum w^2`` to the gradients of ``weights``.
 
-    Added to the gradient and not to the loss: the loss reported stays that of the data, and a batch cut into parts is
-    penalized once.
+    Added to the gradient and not to the loss: the loss reported stays that of the data, and a batch cut into
+    parts is penalized once.
 
     References
     ----------
@@ -30,6 +30,22 @@ def penalize_(weights: Sequence[Tensor], *, l1: float = 0.0, l2: float = 0.0) ->
         torch._foreach_add_(gradients, present, alpha=l2)
     if l1:
         torch._foreach_add_(gradients, torch._foreach_sign(present), alpha=l1)
+
+
+@torch.no_grad()
+def penalty(weights: Sequence[Tensor], *, l1: float = 0.0, l2: float = 0.0) -> Tensor | float:
+    """Return ``l1 * sum|w| + l2 / 2 * sum w^2``, whose gradient `penalize_` adds.
+
+    Examples
+    --------
+    >>> float(penalty([torch.tensor([[3.0, -4.0]])], l1=1.0, l2=2.0))
+    32.0
+    """
+    if not weights or not (l1 or l2):
+        return 0.0
+    absolute = torch.stack(torch._foreach_norm(list(weights), 1)).sum()
+    squared = torch.stack(torch._foreach_norm(list(weights), 2)).square().sum()
+    return l1 * absolute + l2 / 2 * squared
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +41,7 @@ def save_trainer(trainer: Trainer, store: CheckpointStore) -> None:
     average, monitor = trainer.average, trainer.monitor
     state = {
         "tag": trainer.tag,
+        "batches": _identity(trainer),
         "seed": trainer.seed,
         "n_threads": trainer.n_threads,
         "position": [trainer.epoch, trainer.offset, trainer.step],
@@ -52,7 +54,9 @@ def save_trainer(trainer: Trainer, store: CheckpointStore) -> None:
         "history": trainer.history,
         "random": random_states(trainer.device),
     }
-    score = None if monitor is None or not trainer.history else monitor.sign * trainer.history[-1][monitor.key]
+    score = (
+        None if monitor is None or not trainer.history else monitor.sign * trainer.history[-1][monitor.key]
+    )
     store.save(trainer.step, {"model": dict(trainer.network.state_dict()), "state": state}, score=score)
 
 
@@ -70,24 +74,44 @@ def load_trainer(trainer: Trainer, store: CheckpointStore) -> None:
         return
     loaded = store.load()
     for name in loaded.skipped:
-        warnings.warn(f"{name} is damaged; went back to the checkpoint of step {loaded.step}", stacklevel=2)
-    state = loaded.parts["state"]
-    if state["tag"] != trainer.tag:
+        warnings.warn(f"expected {name}; went back to the checkpoint of step {loaded.step}", stacklevel=3)
+    try:
+        state = loaded.parts["state"]
+        if state["tag"] != trainer.tag or state["batches"] != _identity(trainer):
+            raise ValueError("another run's")
+        _take_up(trainer, loaded.parts["model"], state)
+    except (
+        AttributeError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:  # torch's, for other shapes
         raise SettingError(
             "a checkpoint of the same data and settings",
             f"one of others in {store.folder}",
             "name an empty folder, or repeat the settings the checkpoint was made with",
-        )
-    trainer.network.load_state_dict(loaded.parts["model"])
+        ) from error
+    trainer.resumed_from = loaded.step
+
+
+def _identity(trainer: Trainer) -> dict[str, Any]:
+    """Return what tells one order of batches from another."""
+    return {"steps": len(trainer.batches), "seed": getattr(trainer.batches, "seed", None)}
+
+
+def _take_up(trainer: Trainer, model: dict[str, Any], state: dict[str, Any]) -> None:
+    trainer.network.load_state_dict(model)
     trainer.seed, trainer.n_threads = state["seed"], state["n_threads"]
     trainer.epoch, trainer.offset, trainer.step = state["position"]
     trainer.elapsed, trainer.finished = state["elapsed"], state["finished"]
     trainer.plateau, trainer.history = Plateau(*state["plateau"]), state["history"]
     for player in trainer.players:
         player.load_state_dict(state["players"][player.name])
+    trainer.options = replace(trainer.options, precision=trainer.players[0].options.precision)
     if trainer.average is not None:
         trainer.average.updates = state["average"]["updates"]
         torch._foreach_copy_(trainer.average.values, state["average"]["values"])
     if trainer.monitor is not None:
         trainer.monitor.load_state_dict(state["monitor"])
-    trainer.random_states, trainer.resumed_from = state["random"], loaded.step
+    trainer.random_states = state["random"]

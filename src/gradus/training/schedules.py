@@ -1,7 +1,8 @@
 """Learning-rate schedules as pure functions of the step.
 
-A schedule that is a function of the step has no state to lose: a resumed run computes the factor the uninterrupted
-one would have. Only the plateau schedule remembers, and its memory is an ``init``/``step`` pair on a NamedTuple.
+A schedule that is a function of the step has no state to lose: a resumed run computes the factor the
+uninterrupted one would have. Only the plateau schedule remembers, and its memory is an ``init``/``step`` pair
+on a NamedTuple.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def plateau_init() -> Plateau:
 
 
 def plateau_step(state: Plateau, loss: float, options: TrainingOptions) -> Plateau:
-    """Cut the factor when ``loss`` has not fallen by a ten-thousandth part for more than ``schedule_epochs`` epochs.
+    """Cut the factor when ``loss`` has not fallen by a ten-thousandth for over ``schedule_epochs`` epochs.
 
     Examples
     --------
@@ -87,8 +88,8 @@ def plateau_step(state: Plateau, loss: float, options: TrainingOptions) -> Plate
     >>> state.factor
     0.5
     """
-    # The relative threshold of torch's ReduceLROnPlateau; but below zero (the negative log of a density above one)
-    # torch's product lies above the best loss, and calls a slightly worse one a gain.
+    # The relative threshold of torch's ReduceLROnPlateau; but below zero (minus the log of a density above
+    # one) torch's product lies above the best loss, and calls a slightly worse one a gain.
     if loss < state.best * (1 - math.copysign(PLATEAU_GAIN, state.best)):
         return Plateau(loss, 0, state.factor)
     if state.waited + 1 > options.schedule_epochs:

@@ -1,0 +1,210 @@
+"""Streams give every row once, the same from any step on, and read no more than they must."""
+
+import threading
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from gradus.core.errors import GradusError
+from gradus.data.batches import Batches
+from gradus.data.streaming import ImageFolderBatches, ParquetBatches
+
+N = 1003
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two files of row groups of 100 and 37 rows; column a counts all rows."""
+    folder = tmp_path_factory.mktemp("parquet")
+    frame = pd.DataFrame(
+        {
+            "a": np.arange(N, dtype=np.int32),
+            "b": np.where(np.arange(N) % 5 == 0, np.nan, np.arange(N) / 4),
+            "flag": np.arange(N) % 2 == 0,
+            "town": np.array(["x", "y", "z"])[np.arange(N) % 3],
+            "y": np.arange(N) % 4,
+        }
+    )
+    paths = [folder / "1.parquet", folder / "2.parquet"]
+    frame.iloc[:600].to_parquet(paths[0], row_group_size=100)
+    frame.iloc[600:].to_parquet(paths[1], row_group_size=37)
+    return paths
+
+
+def stream(files, **options):
+    settings = {"target": "y", "batch_size": 32, "seed": 1, "window": 150}
+    return ParquetBatches(files, **{**settings, **options})
+
+
+def collected(batches, epoch=0, start=0):
+    return [batch["inputs"][:, 0].long().tolist() for batch in batches.epoch(epoch, start)]
+
+
+def flat(lists):
+    return [value for values in lists for value in values]
+
+
+def test_it_is_what_the_loop_calls_batches(files):
+    assert isinstance(stream(files), Batches)
+
+
+@pytest.mark.parametrize("window", [1, 150, 10_000])
+@pytest.mark.parametrize("batch_size", [1, 32, 100, 333, 5000])
+def test_an_epoch_holds_every_row_once_in_full_batches(files, window, batch_size):
+    data = stream(files, window=window, batch_size=batch_size)
+    got = collected(data)
+    assert sorted(flat(got)) == list(range(N))
+    assert len(got) == len(data) == -(-N // batch_size)
+    assert {len(b) for b in got[:-1]} <= {batch_size}
+
+
+@pytest.mark.parametrize("window", [1, 150, 10_000])
+@pytest.mark.parametrize("batch_size", [7, 32, 333])
+def test_from_any_step_on_an_epoch_is_the_uninterrupted_one(files, window, batch_size):
+    data = stream(files, window=window, batch_size=batch_size)
+    whole = collected(data, epoch=3)
+    for start in {*range(0, len(data), max(1, len(data) // 12)), len(data) - 1, len(data)}:
+        again = stream(files, window=window, batch_size=batch_size)
+        assert collected(again, epoch=3, start=start) == whole[start:]
+
+
+def test_values_targets_and_missing_ones_are_those_of_the_file(files):
+    data = stream(files)
+    assert data.columns == ["a", "b", "flag"]
+    for batch in data.epoch(0):
+        assert batch["inputs"].dtype == torch.float32 and batch["targets"].dtype == torch.int64
+        a, b, flag = batch["inputs"].double().T
+        assert torch.equal(batch["targets"], (a % 4).long())
+        expected = torch.where(a % 5 == 0, torch.nan, a / 4)
+        assert torch.equal(torch.nan_to_num(b, -1), torch.nan_to_num(expected, -1))
+        assert torch.equal(flag, (a % 2 == 0).double())
+
+
+def test_orders_differ_between_epochs_and_seeds_and_mix_the_row_groups(files):
+    data = stream(files)
+    orders = [flat(collected(data, 0)), flat(collected(data, 1)), flat(collected(stream(files, seed=2), 0))]
+    assert len({tuple(order) for order in orders}) == 3
+    assert flat(collected(stream(files, shuffle=False))) == list(range(N))
+    assert sorted(orders[0][:100]) != list(range(100))
+    first = {value // 100 for value in orders[0][:32]}
+    assert len(first) > 1, "a window of more than a row group is shuffled as a whole"
+
+
+def test_skipped_windows_are_not_read(files, monkeypatch):
+    data = stream(files, batch_size=10)
+    read = []
+    original = ParquetBatches._read
+    monkeypatch.setattr(
+        ParquetBatches, "_read", lambda self, group: read.append(group) or original(self, group)
+    )
+    list(data.epoch(0, start=len(data) - 1))
+    assert len(read) <= len(data.windows(0)[-1])
+    read.clear()
+    assert list(data.epoch(0, start=len(data))) == [] and not read
+
+
+def test_at_most_two_windows_are_read_ahead_and_the_thread_ends(files, monkeypatch):
+    data = stream(files, batch_size=10)
+    loads = []
+    original = ParquetBatches._load
+    monkeypatch.setattr(ParquetBatches, "_load", lambda self, *a: loads.append(a[1]) or original(self, *a))
+    before = threading.active_count()
+    epoch = data.epoch(0)
+    next(epoch)
+    epoch.close()
+    assert len(loads) <= 2 < len(data.windows(0))
+    assert threading.active_count() == before
+
+
+def test_names_become_classes_and_drop_last_drops(files):
+    data = stream(
+        files, target="town", classes=["z", "y", "x"], columns=["a"], drop_last=True, batch_size=100
+    )
+    batches = list(data.epoch(0))
+    assert len(batches) == len(data) == 10
+    for batch in batches:
+        assert torch.equal(batch["targets"], 2 - batch["inputs"][:, 0].long() % 3)
+    assert "targets" not in next(stream(files, target=None).epoch(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"columns": ["aa"]}, "one of the columns"),
+        ({"columns": ["town"]}, "columns of numbers"),
+        ({"target": "z"}, "one of the columns"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"window": 0}, "window"),
+    ],
+)
+def test_impossible_settings_are_refused(files, options, match):
+    with pytest.raises(GradusError, match=match):
+        stream(files, **options)
+
+
+def test_bad_targets_and_files_are_refused_when_met(files, tmp_path):
+    with pytest.raises(GradusError, match="classes' names"):
+        list(stream(files, target="town").epoch(0))
+    with pytest.raises(GradusError, match="targets among 2 classes, got 'z'"):
+        list(stream(files, target="town", classes=["x", "y"], shuffle=False).epoch(0))
+    with pytest.raises(GradusError, match="a target in every row"):
+        list(stream(files, target="b").epoch(0))
+    with pytest.raises(GradusError, match="does not exist"):
+        stream(tmp_path / "none.parquet")
+    with pytest.raises(GradusError, match="Parquet files in"):
+        stream(tmp_path)
+    pq.write_table(pa.table({"other": [1]}), tmp_path / "other.parquet")
+    with pytest.raises(GradusError, match="the same columns"):
+        stream([files[0], tmp_path / "other.parquet"])
+    data = bytearray(files[0].read_bytes())
+    data[200:1200] = bytes(1000)
+    (tmp_path / "damaged.parquet").write_bytes(data)
+    with pytest.raises(GradusError, match="damaged"):
+        list(stream(tmp_path / "damaged.parquet").epoch(0))
+
+
+def test_a_folder_of_parquet_files_is_one_stream(files):
+    assert flat(collected(stream(files[0].parent, shuffle=False))) == list(range(N))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Files whose pixels all hold their number."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(53):
+        Image.fromarray(np.full((6, 5, 3), i, np.uint8)).save(folder / f"{i:02}.png")
+    return sorted(folder.iterdir())
+
+
+def test_images_stream_once_each_the_same_from_any_step_on(pictures):
+    labels = ["odd" if i % 2 else "even" for i in range(53)]
+    data = ImageFolderBatches(pictures, labels, image_size=(4, 4), batch_size=8, seed=3)
+    assert isinstance(data, Batches) and data.classes.tolist() == ["even", "odd"]
+    whole = list(data.epoch(1))
+    assert len(whole) == len(data) == 7
+    numbers = torch.cat([b["inputs"][:, 0, 0, 0] for b in whole])
+    assert sorted(numbers.tolist()) == list(range(53)) != numbers.tolist()
+    for batch in whole:
+        assert batch["inputs"].dtype == torch.uint8 and batch["inputs"].shape[1:] == (4, 4, 3)
+        assert torch.equal(batch["targets"], batch["inputs"][:, 0, 0, 0].long() % 2)
+    for start in range(8):
+        again = list(data.epoch(1, start))
+        assert len(again) == 7 - start
+        assert all(torch.equal(a["inputs"], b["inputs"]) for a, b in zip(again, whole[start:], strict=True))
+
+
+def test_a_damaged_image_in_a_stream_is_named(pictures, tmp_path):
+    (tmp_path / "x.png").write_bytes(pictures[0].read_bytes()[:40])
+    data = ImageFolderBatches([*pictures, tmp_path / "x.png"], image_size=(4, 4), batch_size=8, channels=1)
+    with pytest.raises(GradusError, match=r"x\.png"):
+        list(data.epoch(0))
+    for options in ({"labels": [1]}, {"batch_size": 0}, {"channels": 2}):
+        with pytest.raises(GradusError):
+            ImageFolderBatches(pictures, **{"image_size": (4, 4), "batch_size": 8, **options})
+    with pytest.raises(GradusError, match="at least one"):
+        ImageFolderBatches([], image_size=(4, 4), batch_size=8)
