@@ -56,9 +56,7 @@ def test_a_validation_part_is_joined_to_the_training_part():
 
 
 def test_two_axes_are_a_table_with_the_names_the_file_has():
-    data = made(
-        X=TABLE, y=LABELS, feature_names=np.array(["a", "b", "c"]), target_names=np.array(["p", "q", "r"])
-    )
+    data = made(X=TABLE, y=LABELS, feature_names=np.array(["a", "b", "c"]), target_names=np.array(["p", "q", "r"]))
     assert data.kind == "table" and list(data.X.columns) == ["a", "b", "c"]
     np.testing.assert_array_equal(data.X.to_numpy(), TABLE)
     assert list(data.y) == ["p", "q", "r"] * 4

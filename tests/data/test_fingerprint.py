@@ -82,6 +82,8 @@ def test_row_hashes_agree_exactly_where_rows_are_equal():
     f = pd.DataFrame({"a": [0.0, -0.0, np.nan, np.nan, 1.0], "b": ["x", "x", None, None, "x"]})
     h = row_hashes(f)
     assert h[0] == h[1] and h[2] == h[3] and len({h[0], h[2], h[4]}) == 3
+    h = row_hashes(np.array([[0.0], [-0.0], [np.nan], [-np.nan], [1.0]], dtype=np.float32))
+    assert h[0] == h[1] and h[2] == h[3] and len({h[0], h[2], h[4]}) == 3
     mixed = row_hashes(pd.DataFrame({"a": [1, "1", [1], None]}, dtype=object))
     assert len(set(mixed.tolist())) == 4
     images = np.zeros((3, 4, 4, 1), np.uint8)

@@ -110,11 +110,7 @@ def test_train_and_test_folders_are_the_publishers_parts(tmp_path, folder):
             for i in range(count):
                 save(root / part / kind / f"{i}.png", picture(100 * count + 10 * ord(kind) + i))
     data = read(root)
-    assert (
-        len(data) == 8
-        and data.test[0].shape == (4, 8, 8, 3)
-        and data.test[1].tolist() == ["a", "a", "b", "b"]
-    )
+    assert len(data) == 8 and data.test[0].shape == (4, 8, 8, 3) and data.test[1].tolist() == ["a", "a", "b", "b"]
     save(root / "test" / "c" / "0.png", picture(5))
     with pytest.raises(DataError, match=r"same classes.*'c'"):
         read(root)
@@ -155,10 +151,7 @@ def bomb(width, height):
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(bytes(1000)))
-        + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
     )
 
 

@@ -65,12 +65,7 @@ def test_every_format_gives_the_same_table(file):
     assert data.X["town"].isna().tolist() == [False] * 3 + [True] + [False] * 2
     assert data.X["town"].dropna().tolist() == [t for t in FRAME["town"] if t]
     assert list(data.y) == FRAME["sold"].tolist()
-    assert (
-        data.kind == "table"
-        and data.target == "sold"
-        and data.name in ("a", "b")
-        and data.origin == str(file)
-    )
+    assert data.kind == "table" and data.target == "sold" and data.name in ("a", "b") and data.origin == str(file)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +133,12 @@ def test_encodings_are_found_out_and_said(tmp_path, encoding, said):
     assert (said in notes_of(data)) if said else "encoding" not in notes_of(data)
 
 
+def test_the_signs_that_windows_has_and_latin_1_has_not_are_read(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("a,y\n5 €,0.5\n“x”,1.5\n".encode("cp1252"))
+    assert read(path, target="y").X["a"].tolist() == ["5 €", "“x”"]
+
+
 def test_a_few_lines_in_another_encoding_do_not_garble_the_others(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("a,y\nö,1\n".encode() + "ü,2\n".encode("cp1252") + "ß,3\n".encode())
@@ -196,9 +197,7 @@ def test_to_predict_every_row_and_column_stays(tmp_path):
 
 def test_groups_times_and_columns_are_taken_out_as_asked(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text(
-        "who,when,a,b,y\np,2024-03-01,1,2,u\nq,2024-01-01,3,4,v\np,2024-02-01,5,6,u\nq,2024-02-02,5,6,v\n"
-    )
+    path.write_text("who,when,a,b,y\np,2024-03-01,1,2,u\nq,2024-01-01,3,4,v\np,2024-02-01,5,6,u\nq,2024-02-02,5,6,v\n")
     data = read(path, target="y", group="who", time="when")
     assert list(data.X.columns) == ["when", "a", "b"] and data.groups.tolist() == ["p", "q", "p", "q"]
     assert np.argsort(data.time).tolist() == [1, 2, 3, 0]

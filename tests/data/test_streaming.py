@@ -93,15 +93,20 @@ def test_orders_differ_between_epochs_and_seeds_and_mix_the_row_groups(files):
     assert sorted(orders[0][:100]) != list(range(100))
     first = {value // 100 for value in orders[0][:32]}
     assert len(first) > 1, "a window of more than a row group is shuffled as a whole"
+    assert data.windows(0) != data.windows(1) and data.windows(0) == stream(files).windows(0)
+
+
+def test_windows_of_one_size_are_shuffled_each_in_its_own_way(files):
+    rows = flat(collected(stream(files[0], window=100, batch_size=100)))
+    ways = {tuple(value % 100 for value in rows[low : low + 100]) for low in range(0, 600, 100)}
+    assert len(ways) == 6
 
 
 def test_skipped_windows_are_not_read(files, monkeypatch):
     data = stream(files, batch_size=10)
     read = []
     original = ParquetBatches._read
-    monkeypatch.setattr(
-        ParquetBatches, "_read", lambda self, group: read.append(group) or original(self, group)
-    )
+    monkeypatch.setattr(ParquetBatches, "_read", lambda self, group: read.append(group) or original(self, group))
     list(data.epoch(0, start=len(data) - 1))
     assert len(read) <= len(data.windows(0)[-1])
     read.clear()
@@ -122,9 +127,7 @@ def test_at_most_two_windows_are_read_ahead_and_the_thread_ends(files, monkeypat
 
 
 def test_names_become_classes_and_drop_last_drops(files):
-    data = stream(
-        files, target="town", classes=["z", "y", "x"], columns=["a"], drop_last=True, batch_size=100
-    )
+    data = stream(files, target="town", classes=["z", "y", "x"], columns=["a"], drop_last=True, batch_size=100)
     batches = list(data.epoch(0))
     assert len(batches) == len(data) == 10
     for batch in batches:

@@ -15,6 +15,7 @@ import torch
 from estimators.cases import CLASSIFIERS, ESTIMATORS, REGRESSORS, answers_of, data_for, name_of, small, weights_of
 from forks import as_nobody, limit_file_size, public_folder, run
 from joblib.externals.loky.backend.reduction import dumps as loky_dumps
+from sklearn import config_context
 
 from gradus.core.errors import (
     DamagedFileError,
@@ -98,7 +99,6 @@ def test_several_labels_come_back(cls, tmp_path):
         np.array([1, 2, 3], dtype=np.uint8),
         np.array([1, 2, 3], dtype=">i4"),
         np.array([1.0, 2.0, 3.0]),
-        np.array([1, 2, 3], dtype=object),
     ],
     ids=lambda names: names.dtype.str,
 )
@@ -118,14 +118,17 @@ def test_settings_that_json_has_no_word_for_come_back(tmp_path):
     X, y = data_for(MLPClassifier)
     settings = {
         "class_weight": {"low": 2.0, "mid": np.float32(0.5), "top": 1},
-        "hidden": [8, np.int64(4)],
+        "hidden": [8, 4],
+        "batch_size": np.int64(16),
+        "dropout": np.float32(0.25),
         "max_time": float("inf"),
         "random_state": np.random.RandomState(5),
     }
     model = small(MLPClassifier, **settings).fit(X, y)
     back = load(model.save(tmp_path))
     assert back.class_weight == {"low": 2.0, "mid": 0.5, "top": 1}
-    assert tuple(back.hidden) == (8, 4) and back.max_time == float("inf")
+    assert tuple(back.hidden) == (8, 4) and type(back.batch_size) is int and back.dropout == 0.25
+    assert back.max_time == float("inf")
     assert back.random_state is None and back.seed_ == model.seed_
     refitted = small(MLPClassifier, **{**settings, "random_state": back.seed_}).fit(X, y)
     assert np.array_equal(weights_of(refitted), weights_of(model))
@@ -218,7 +221,8 @@ def test_between_processes_an_estimator_is_json_and_safetensors(cls, dumps):
 
 @every
 def test_an_unfitted_estimator_crosses_too(cls):
-    model = small(cls, hidden=(5,)).set_fit_request(sample_weight=True)
+    with config_context(enable_metadata_routing=True):
+        model = small(cls, hidden=(5,)).set_fit_request(sample_weight=True)
     back = pickle.loads(pickle.dumps(model))
     assert back.get_params() == model.get_params() and learned(back) == {}
     assert str(back.get_metadata_routing()) == str(model.get_metadata_routing())

@@ -40,10 +40,10 @@ def measured(data):
     return evaluate
 
 
-def trainer(folder=None, *, network=None, data=None, loss=None, seed=0, keep_last=2, **rest):
+def trainer(folder=None, *, network=None, data=None, loss=None, seed=0, computing_threads=1, **rest):
     """Return a trainer of one player; what is no option of training goes to the Trainer."""
     given = {name: rest.pop(name) for name in list(rest) if name in TrainingOptions.__dataclass_fields__}
-    options = TrainingOptions(**{"batch_size": 8, "max_epochs": 3, "n_threads": 1, **given})
+    options = TrainingOptions(**{"batch_size": 8, "max_epochs": 3, **given})
     network = classifier() if network is None else network
     data = rows() if data is None else data
     loss = head_loss(network.head) if loss is None else loss
@@ -53,7 +53,8 @@ def trainer(folder=None, *, network=None, data=None, loss=None, seed=0, keep_las
         TensorBatches(data, batch_size=options.batch_size, seed=derive(seed, "order")),
         options,
         seed=seed,
-        store=None if folder is None else CheckpointStore(folder, keep_last=keep_last),
+        n_threads=computing_threads,
+        store=None if folder is None else CheckpointStore(folder),
         **rest,
     )
 

@@ -112,7 +112,7 @@ class Application(ABC):
         """Return the network's name on the ladder, the estimator, and why it is tried."""
 
     @abstractmethod
-    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:
+    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any) -> Iterator[Exhibit]:
         """Yield what there is to see of the data and of the chosen model's answers on the test part."""
 
 

@@ -57,7 +57,7 @@ class Table(Application):
     def _describe(self, estimator: Any) -> tuple[str, Any, str]:
         return "multilayer perceptron", estimator, "learns combinations of columns; categories are embedded"
 
-    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:
+    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any) -> Iterator[Exhibit]:
         """Yield columns, answers, importance of columns and worst rows."""
         X, y = test
         yield feature_summary(self.data.X, {c.name: c.kind for c in infer_columns(self.data.X)})
@@ -98,7 +98,7 @@ class Images(Application):
             return "multilayer perceptron", estimator, "learns combinations of pixels, each at its place"
         return "convolutional network", estimator, "sees neighbouring pixels together, wherever they are"
 
-    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any, rows: np.ndarray | None) -> Iterator[Exhibit]:
+    def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any) -> Iterator[Exhibit]:
         """Yield example pictures, answers, first-layer filters and the worst pictures."""
         X, y = test
         yield example_pictures(self.data.X, self.y)

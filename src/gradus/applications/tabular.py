@@ -17,7 +17,7 @@ from gradus.core.errors import InputError, SettingError, nearest
 from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.data.columns import infer_columns
-from gradus.data.frames import DATE_PARTS, as_frame, as_number, as_text, date_parts
+from gradus.data.frames import DATE_PARTS, as_frame, as_number, as_text, date_parts, written_as
 from gradus.estimators.classification import GradientClassifier
 from gradus.estimators.mlp import MLPOptions
 from gradus.estimators.regression import GradientRegressor
@@ -90,7 +90,8 @@ class _FrameInputs:
             kinds = {column.name: column.kind for column in infer_columns(frame)}
         for name, kind in (self.column_kinds or {}).items():
             if name not in kinds:
-                raise SettingError("column_kinds of columns in the table", repr(name), f"{nearest(name, kinds)}rename it")
+                mend = f"{nearest(name, kinds)}name a column of the table"
+                raise SettingError("column_kinds of columns in the table", repr(name), mend)
             if kind not in (*USED, "ignore"):
                 mend = f"{nearest(kind, USED)}choose number, category, date, boolean or ignore"
                 raise SettingError(f"a kind for column {name!r}", repr(kind), mend)
@@ -106,6 +107,8 @@ class _FrameInputs:
         texts = [name for name in self.ignored_columns_ if kinds[name] == "text"]
         if texts:
             warnings.warn(f"columns of text are left out: {', '.join(texts)}", stacklevel=2)
+        # new rows are read in the training rows' format: few of them may fit several
+        self.date_formats_ = {name: written_as(frame[name]) for name, kind in kinds.items() if kind == "date"}
         self.categories_ = {}
         for name, kind in kinds.items():
             if kind == "category":
@@ -122,13 +125,14 @@ class _FrameInputs:
                     raise InputError(f"finite or missing numbers in column {name!r}", "infinity", "replace it by NaN")
                 columns.append(values)
             elif kind == "date":
-                columns += [date_parts(frame[name])[part] for part in DATE_PARTS]
+                parts = date_parts(frame[name], self.date_formats_[name])
+                columns += [parts[part] for part in DATE_PARTS]
         return np.stack(columns, axis=1).astype(np.float64) if columns else np.empty((len(frame), 0))
 
     @staticmethod
     def _codes(column: pd.Series, known: list[str]) -> np.ndarray:
         """Return 1, 2, ... for known categories and 0 for missing, rare and new ones."""
-        return pd.Categorical(as_text(column), categories=known).codes.astype(np.int64) + 1
+        return pd.Index(known).get_indexer(as_text(column)).astype(np.int64) + 1
 
     def _network(self: Any, head_of: Callable[[int], Head]) -> nn.Module:
         body = TabularNetwork(

@@ -49,8 +49,8 @@ class ImageClassifier(GradientClassifier):
     features: int = option(128, "units between convolutions and classes", unit="units", low=1)
     hidden: tuple[int, ...] = option((256, 256), "units in each hidden layer of network='mlp'", low=1)
     dropout: float = option(0.0, "share of units dropped in training", low=0, high=0.95)
-    pooling: Literal["flatten", "global"] = option("flatten", "what follows the convolutions: all cells, or their mean")
-    pixel_scale: float | None = option(None, "value of a full pixel; none: 255 for bytes, else the largest seen", above=0)
+    pooling: Literal["flatten", "global"] = option("flatten", "what follows convolutions: all cells, or their mean")
+    pixel_scale: float | None = option(None, "value of a full pixel; none: 255 for bytes, else the largest", above=0)
     image_shape: tuple[int, ...] | None = option(None, "height, width and channels of images that come as rows", low=1)
 
     def _encode_inputs(self, X: Any, weights: Tensor | None, *, reset: bool) -> Batch:

@@ -81,8 +81,7 @@ def option(
     return dataclasses.field(default=default, metadata={**metadata, "open_low": above is not None})
 
 
-@cache
-def settings_of(cls: type) -> dict[str, Setting]:
+def settings_of(cls: Any) -> dict[str, Setting]:
     """Return every setting of a dataclass by name, in the order of definition.
 
     Examples
@@ -93,6 +92,11 @@ def settings_of(cls: type) -> dict[str, Setting]:
     >>> settings_of(Dial)["size"].range
     'integer >= 1'
     """
+    return _settings_of(cls)
+
+
+@cache
+def _settings_of(cls: type) -> dict[str, Setting]:
     hints = get_type_hints(cls)
     return {
         f.name: Setting(name=f.name, default=f.default, kind=hints[f.name], **f.metadata)

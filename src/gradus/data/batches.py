@@ -31,7 +31,7 @@ class Batches(Protocol):
     """What the loop needs of its data: a length, and an epoch that can start anywhere."""
 
     def __len__(self) -> int:
-        """Steps in one epoch."""
+        """Return the number of steps in one epoch."""
         ...
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -85,7 +85,7 @@ class TensorBatches:
         self._block = max(1, BLOCK_BYTES // max(1, bytes_each * batch_size)) * batch_size
 
     def __len__(self) -> int:
-        """Steps in one epoch."""
+        """Return the number of steps in one epoch."""
         full, rest = divmod(self.n_examples, self.batch_size)
         return full if (self.drop_last and full) or not rest else full + 1
 

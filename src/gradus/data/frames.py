@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gradus.core.errors import InputError
-from gradus.data.columns import parse_dates
+from gradus.data.columns import date_format, parse_dates
 
-__all__ = ["DATE_PARTS", "as_frame", "as_number", "as_text", "date_parts"]
+__all__ = ["DATE_PARTS", "as_frame", "as_number", "as_text", "date_parts", "written_as"]
 
 TRUTH = {"yes": 1, "no": 0, "true": 1, "false": 0, "y": 1, "n": 0, "t": 1, "f": 0, "on": 1, "off": 0}
 DATE_PARTS = ("days", "month", "weekday")
@@ -57,11 +57,27 @@ def as_text(column: pd.Series) -> NDArray[Any]:
     return texts.where(texts.notna(), "").map(str).to_numpy(dtype=object)
 
 
-def date_parts(column: pd.Series) -> dict[str, NDArray[np.float64]]:
-    """Return days since 2000, month and weekday of a column of dates, NaN where missing."""
+def written_as(column: pd.Series) -> str | None:
+    """Return the format of a column of dates, or None where they are stored as dates."""
+    return None if pd.api.types.is_datetime64_any_dtype(column.dtype) else date_format(column)
+
+
+def date_parts(column: pd.Series, form: str | None = None) -> dict[str, NDArray[np.float64]]:
+    """Return days since 2000, month and weekday of a column of dates, NaN where missing or unreadable.
+
+    Parameters
+    ----------
+    column : Series
+        Dates, or text.
+    form : str, optional
+        The training rows' format by `written_as`: a few new rows may fit several, or be no dates at all.
+    """
+    if form is not None and not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        texts = column.astype(object).map(lambda v: str(v).strip(), na_action="ignore")
+        column = pd.to_datetime(texts, format=form, errors="coerce", utc="%z" in form)
     if not column.notna().any():
         return {part: np.full(len(column), np.nan) for part in DATE_PARTS}
     dates = parse_dates(column)
     days = (dates - pd.Timestamp("2000-01-01")) / pd.Timedelta(days=1)
-    parts = {"days": days, "month": dates.dt.month, "weekday": dates.dt.dayofweek}
+    parts = {"days": days, "month": dates.dt.month, "weekday": dates.dt.day_of_week}
     return {name: part.to_numpy(dtype=np.float64, na_value=np.nan) for name, part in parts.items()}

@@ -73,7 +73,7 @@ class Estimator(BaseEstimator, ABC):
     def __copy__(self) -> Self:
         """Share what is learned: scikit-learn's callbacks get such a copy at each epoch, with the weights replaced."""
         twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
+        twin.__dict__.update(self.__dict__)
         return twin
 
     def __sklearn_is_fitted__(self) -> bool:

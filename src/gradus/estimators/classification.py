@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal, Self
@@ -93,7 +93,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         try:
             return self._partial_fit(X, y, sample_weight, first=first)
         finally:
-            vars(self).pop("_classes_to_come", None)
+            self.__dict__.pop("_classes_to_come", None)
 
     def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
         if reset and y is None:
@@ -169,7 +169,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
             strange = [c for c in given if c not in set(self.classes_.tolist())]
             if strange:
                 raise SettingError(f"class_weight keyed by the classes {self.classes_}", repr(strange[0]), "name a class")
-            wrong = [w for w in given.values() if not isinstance(w, Real) or not np.isfinite(w) or w < 0]
+            wrong = [w for w in given.values() if not isinstance(w, Real) or not math.isfinite(w) or w < 0]
             if wrong or not any(given.get(c, 1.0) for c in self.classes_.tolist()):
                 received = repr(wrong[0]) if wrong else "zeros only"
                 raise SettingError("class_weight of finite numbers of 0 or more", received, "change it or leave it out")
@@ -233,7 +233,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     def predict_distribution(self, X: Any) -> Distribution:
         """Return the predicted distribution of each row, a ``torch.distributions`` object of batch shape (n,)."""
         check_is_fitted(self)
-        return copy.deepcopy(self.network_.head).cpu().distribution(self._forward(X))
+        return self._head().distribution(self._forward(X))
 
     def __sklearn_tags__(self) -> Any:
         """Say to scikit-learn what this classifier takes."""

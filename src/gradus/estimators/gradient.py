@@ -98,7 +98,7 @@ class GradientEstimator(TrainingOptions, Estimator):
             given, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise InputError("X_val and y_val together", f"{given} alone", f"pass {absent} too")
         warm = self.warm_start and hasattr(self, "network_")
-        vars(self).pop("_memory", None)  # of an optimizer that has not seen what fit is about to change
+        self.__dict__.pop("_memory", None)  # of an optimizer that has not seen what fit is about to change
         with self._learning(fresh=not warm):
             self.seed_ = resolve_seed(self.random_state)
             train = self._encode(X, y, sample_weight, reset=not warm)
@@ -259,7 +259,7 @@ class GradientEstimator(TrainingOptions, Estimator):
 
     def _forget(self) -> None:
         for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("__")] + ["_memory"]:
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     # -- answering -----------------------------------------------------------------------------------------------
 
@@ -285,6 +285,11 @@ class GradientEstimator(TrainingOptions, Estimator):
                 parameters = network(*(_as(tensor, dtype).to(device) for tensor in batch.values()))
                 parts.append((parameters if answer is None else answer(network.head, parameters)).cpu())
         return torch.cat(parts)
+
+    def _head(self) -> Any:
+        """Return a copy of the network's head on the CPU, to make distributions of parameters."""
+        network: Any = self.network_
+        return copy.deepcopy(network.head).cpu()
 
     def _rebuild(self) -> dict[str, nn.Module]:
         twin = copy.copy(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -41,7 +41,9 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
 
     head: HeadName = option("gaussian", "distribution of the target; gaussian has one variance for all rows")
     components: int = option(5, "components of the mixture head", low=1)
-    quantiles: tuple[float, ...] = option((0.05, 0.25, 0.5, 0.75, 0.95), "levels of the quantile head", above=0, high=0.999)
+    quantiles: tuple[float, ...] = option(
+        (0.05, 0.25, 0.5, 0.75, 0.95), "levels of the quantile head", above=0, high=0.999
+    )
 
     # -- what a subclass gives -----------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
                 from sklearn.utils.validation import column_or_1d
 
                 values = column_or_1d(values, warn=True)
-            self.n_outputs_ = 0 if values.ndim == 1 else values.shape[1]
+            self.n_outputs_: int = 0 if values.ndim == 1 else values.shape[1]
             if self.head in ("poisson", "negative_binomial") and ((values < 0) | (values % 1 != 0)).any():
                 raise InputError(f"counts 0, 1, 2 ... with head={self.head!r}", "other values", "set head='gaussian'")
             if self.head == "mixture" and self.n_outputs_:
@@ -124,7 +126,7 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
 
     def _make_head(self, features: int) -> Head:
         outputs = self.n_outputs_ or None
-        heads = {
+        heads: dict[str, Callable[[], Any]] = {
             "gaussian": lambda: GaussianHead(features, outputs),
             "gaussian_learned": lambda: GaussianHead(features, outputs, variance="learned"),
             "mixture": lambda: MixtureDensityHead(features, outputs, components=self.components),
@@ -172,7 +174,7 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
     def predict_distribution(self, X: Any) -> Distribution:
         """Return the predicted distribution of each row, a ``torch.distributions`` object in the targets' units."""
         check_is_fitted(self)
-        return copy.deepcopy(self.network_.head).cpu().distribution(self._forward(X))
+        return self._head().distribution(self._forward(X))
 
     def __sklearn_tags__(self) -> Any:
         """Say to scikit-learn what this regressor takes."""

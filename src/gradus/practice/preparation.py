@@ -21,7 +21,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from gradus.core.errors import InputError
-from gradus.data.columns import date_format, infer_columns, parse_dates
+from gradus.data.columns import infer_columns
+from gradus.data.frames import as_frame, as_number, as_text, date_parts, written_as
 
 __all__ = ["BoostedTrees", "ColumnReader", "PixelScaler", "table_to_numbers"]
 
@@ -47,11 +48,11 @@ class ColumnReader(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> ColumnReader:
         """Infer the kind of each column."""
-        frame = _as_frame(X)
+        frame = as_frame(X)
         self.kinds_ = {c.name: c.kind for c in infer_columns(frame)}
         dates = [name for name, kind in self.kinds_.items() if kind == "date"]
         # new rows are read in the training rows' format: few of them may fit several
-        self.formats_ = {name: _written_as(frame[name]) for name in dates}
+        self.formats_ = {name: written_as(frame[name]) for name in dates}
         kept = {"number", "boolean", "date", "category", "text"}
         if not kept & set(self.kinds_.values()):
             raise InputError(
@@ -64,7 +65,7 @@ class ColumnReader(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> pd.DataFrame:
         """Return the clean columns."""
         check_is_fitted(self, "kinds_")
-        frame = _as_frame(X)
+        frame = as_frame(X)
         missing = [name for name in self.kinds_ if name not in frame.columns]
         if missing:
             raise InputError(
@@ -73,59 +74,15 @@ class ColumnReader(TransformerMixin, BaseEstimator):
         columns: dict[str, Any] = {}
         for name, kind in self.kinds_.items():
             if kind in ("category", "text"):
-                columns[f"{kind}:{name}"] = _as_text(frame[name])
+                columns[f"{kind}:{name}"] = as_text(frame[name])
             elif kind in ("number", "boolean"):
-                columns[f"number:{name}"] = _as_number(frame[name])
+                columns[f"number:{name}"] = as_number(frame[name])
             elif kind == "date":
                 columns |= {
                     f"number:{name} {part}": v
-                    for part, v in _date_parts(frame[name], self.formats_[name]).items()
+                    for part, v in date_parts(frame[name], self.formats_[name]).items()
                 }
         return pd.DataFrame(columns, index=frame.index)
-
-
-def _as_frame(X: Any) -> pd.DataFrame:
-    if isinstance(X, pd.DataFrame):
-        return (
-            X
-            if all(isinstance(c, str) for c in X.columns)
-            else X.set_axis([str(c) for c in X.columns], axis=1)
-        )
-    array = np.asarray(X)
-    if array.ndim != 2:
-        raise InputError("a table of rows and columns", f"shape {array.shape}", "use X.reshape(len(X), -1)")
-    return pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
-
-
-def _as_number(column: pd.Series) -> NDArray[np.float64]:
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        words = {"yes": 1, "no": 0, "true": 1, "false": 0, "y": 1, "n": 0, "t": 1, "f": 0, "on": 1, "off": 0}
-        texts = column.astype(object).map(lambda v: words.get(str(v).strip().lower(), v), na_action="ignore")
-        values = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _as_text(column: pd.Series) -> NDArray[Any]:
-    texts = column.astype(object)
-    return texts.where(texts.notna(), "").map(str).to_numpy(dtype=object)
-
-
-def _written_as(column: pd.Series) -> str | None:
-    return None if pd.api.types.is_datetime64_any_dtype(column.dtype) else date_format(column)
-
-
-def _date_parts(column: pd.Series, form: str | None) -> dict[str, NDArray[np.float64]]:
-    if form is not None and not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        texts = column.astype(object).map(lambda v: str(v).strip(), na_action="ignore")
-        column = pd.to_datetime(texts, format=form, errors="coerce", utc="%z" in form)
-    if not column.notna().any():
-        return {part: np.full(len(column), np.nan) for part in ("days", "month", "weekday")}
-    dates = parse_dates(column)
-    days = (dates - pd.Timestamp("2000-01-01")) / pd.Timedelta(days=1)
-    parts = {"days": days, "month": dates.dt.month, "weekday": dates.dt.day_of_week}
-    return {name: part.to_numpy(dtype=np.float64, na_value=np.nan) for name, part in parts.items()}
 
 
 def _starting(prefix: str) -> Callable[[pd.DataFrame], list[str]]:

@@ -56,9 +56,7 @@ def predict_run(path: str | Path, data: str | Path, out: str | Path | None = Non
     folder = RunFolder.open(path)
     record = folder.read_record()
     if record.chosen is None or record.data is None:
-        raise DataError(
-            "a finished run", f"one that is {record.status}", f"finish it with `gradus resume {path}`"
-        )
+        raise DataError("a finished run", f"one that is {record.status}", f"finish it with `gradus resume {path}`")
     kind = record.data.kind
     size = tuple(record.data.shape[:2]) if record.data.shape else None
     channels = record.data.shape[2] if record.data.shape else None
@@ -82,9 +80,7 @@ def _model(folder: RunFolder, record: RunRecord) -> Any:
     rung = next(r for r in prepared.rungs if r.name == record.chosen)
     rows = prepared.parts.train
     X = prepared.app.data.X
-    train = Part(
-        X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows], prepared.app.y[rows]
-    )
+    train = Part(X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows], prepared.app.y[rows])
     return rung.estimator.fit(train.X, train.y)
 
 

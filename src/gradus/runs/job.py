@@ -213,7 +213,7 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
             _learned(record, ladder, started, folder)
             record.status, record.seconds = "finished", time.perf_counter() - begin
             record.next_commands = _next(folder, job)
-            _show(record, folder, app, ladder, test, parts["test"])
+            _show(record, folder, app, ladder, test)
             folder.write_record(record)
             folder.log(record.verdict)
     return folder
@@ -253,9 +253,7 @@ class _Teller:
             self.say(f"  note   {note}")
         self.say(f"  task   {app.task}: {app.why} (change with --task)")
         n_test = len(parts.test) if app.test is None else len(app.test[1])
-        self.say(
-            f"  split  {len(parts.train):,} train, {len(parts.valid):,} validation, {n_test:,} test: {parts.how}"
-        )
+        self.say(f"  split  {len(parts.train):,} train, {len(parts.valid):,} validation, {n_test:,} test: {parts.how}")
         self.say(f"  run    {self.folder.path}")
 
     def rung(self, row: LadderRow) -> None:
@@ -302,16 +300,14 @@ def _learned(record: RunRecord, ladder: Ladder, started: Prepared, folder: RunFo
     record.parameters = sum(p.numel() for p in network.network_.parameters())
 
 
-def _show(
-    record: RunRecord, folder: RunFolder, app: Application, ladder: Ladder, test: Any, rows: np.ndarray
-) -> None:
+def _show(record: RunRecord, folder: RunFolder, app: Application, ladder: Ladder, test: Any) -> None:
     """Write report and model card."""
     exhibits = []
     if record.history:
         network = next(e for e in ladder.fitted.values() if hasattr(e, "history_"))
         exhibits.append(learning_curves(record.history, network.best_epoch_))
     chosen, prediction = ladder.fitted[ladder.chosen], ladder.predictions[ladder.chosen]
-    exhibits += app.exhibits(chosen, test, prediction, rows)
+    exhibits += app.exhibits(chosen, test, prediction)
     write_report(record, exhibits, folder.report)
     write_card(record, folder.card)
 

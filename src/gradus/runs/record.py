@@ -262,9 +262,7 @@ def _yaml(value: Any) -> str:
         return text.strip()
     if value is None or isinstance(value, bool | int | float):
         return str(yaml.safe_dump(value)).removesuffix("\n").removesuffix("...").strip()
-    raise InputError(
-        "a number, text, true, false, none or a list of them", repr(value), "convert the setting"
-    )
+    raise InputError("a number, text, true, false, none or a list of them", repr(value), "convert the setting")
 
 
 def _comment(text: str) -> str:
@@ -437,9 +435,7 @@ class RunFolder:
             with storage_errors(root / name):
                 (root / name).mkdir(parents=True, exist_ok=True)
                 if any((root / name).iterdir()):
-                    raise StorageError(
-                        f"an empty folder {root / name}", "one with files", "choose another name"
-                    )
+                    raise StorageError(f"an empty folder {root / name}", "one with files", "choose another name")
             return cls(root / name)
         slug = re.sub(r"[^\w]+", "-", name).strip("-_")[:40].lower() or "run"
         stem = f"{slug}-{datetime.now():%Y-%m-%d-%H%M%S}"
@@ -517,14 +513,10 @@ class RunFolder:
             found = yaml.safe_load(read_bytes(self.config, 1 << 20))
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             problem = " ".join(str(error).split())[:120]
-            raise DamagedFileError(
-                f"settings as YAML in {self.config}", problem, "restore the file"
-            ) from error
+            raise DamagedFileError(f"settings as YAML in {self.config}", problem, "restore the file") from error
         found = {} if found is None else found
         if not isinstance(found, dict) or not all(isinstance(k, str) for k in found):
-            raise DamagedFileError(
-                f"`name: value` lines in {self.config}", type(found).__name__, "restore the file"
-            )
+            raise DamagedFileError(f"`name: value` lines in {self.config}", type(found).__name__, "restore the file")
         return found
 
     def metrics_log(self) -> MetricsLog:

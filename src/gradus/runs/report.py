@@ -178,9 +178,7 @@ def _shown(exhibit: Exhibit, number: int | None) -> dict[str, Any]:
 
 def _table(frame: pd.DataFrame) -> dict[str, Any]:
     columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
-    numeric = [
-        pd.api.types.is_numeric_dtype(c.dtype) and not pd.api.types.is_bool_dtype(c.dtype) for c in columns
-    ]
+    numeric = [pd.api.types.is_numeric_dtype(c.dtype) and not pd.api.types.is_bool_dtype(c.dtype) for c in columns]
     cells = [_cells(c, n) for c, n in zip(columns, numeric, strict=True)]
     rows = [list(row) for row in zip(*cells, strict=True)]
     return {
