@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -152,7 +152,9 @@ def show(name: str, record: dict[str, Any]) -> None:
         ratio = row["ratio"]
         spread = f"{ratio['min']:.2f}-{ratio['max']:.2f}"
         print(f"{start} {row['median_seconds']:8.3f} {ratio['median']:6.2f}  {spread}")
-    print(f"    load average {record['machine']['load_before']} before, {record['machine']['load_after']} after")
+    machine = record["machine"]
+    print(f"    load average {machine['load_before']} before, {machine['load_after']} after; ", end="")
+    print(f"others took {machine['cores_busy_elsewhere']:.2f} of {machine['cores']} cores")
 
 
 def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -164,12 +166,14 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
     print(f"({name}) preparing the data", file=sys.stderr)
     work = WORKLOADS[name]()
     if options.quick:
-        work = work.head(2 * WARM_UP_BATCHES)
+        work = replace(work.head(2 * WARM_UP_BATCHES), tolerance=1.0)  # too short to have learned as much
     asked = {key: side for key, side in SIDES.items() if side.images or not work.channels}
     sides = {key: side for key, side in asked.items() if side.present}
     threads = ("default", "1") if options.threads == "both" else (options.threads,)
     machine = {**_machine(), "torch_threads_default": torch.get_num_threads(), "load_before": _load()}
+    start, busy = time.perf_counter(), _busy_elsewhere()
     rows = measure(work, sides, threads, options.repeats)
+    machine["cores_busy_elsewhere"] = round((_busy_elsewhere() - busy) / (time.perf_counter() - start), 2)
     check(rows, work)
     return {
         "title": work.title,
@@ -210,6 +214,16 @@ def _machine() -> dict[str, Any]:
         "processor": model or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
+
+
+def _busy_elsewhere() -> float:
+    """Return processor seconds that others than this process have used since the machine started, where it says."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return float("nan")
+    user, nice, system, _idle, _wait, *interrupts = map(int, stat.read_text().split(maxsplit=9)[1:9])
+    busy = user + nice + system + sum(interrupts)  # the last of which is what a hypervisor gave to other machines
+    return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def _load() -> list[float]:

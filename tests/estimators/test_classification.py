@@ -155,7 +155,7 @@ def test_ordered_classes_follow_their_sorted_labels():
 # -- label smoothing --------------------------------------------------------------------------------------------------
 
 
-@every
+@tables
 def test_smoothed_labels_bound_the_confidence(cls):
     X, y = data_for(cls)
     settings = {"max_epochs": 150, "batch_size": 50}

@@ -37,7 +37,7 @@ def interrupted(make, folder, stops):
     for life, (event, step) in enumerate(stops):
         torch.manual_seed(1000 + life)  # another life, other global random numbers
         with pytest.raises(Crash):
-            make(folder, fresh=life + 1, callbacks=[crash_at(step, event)]).run()
+            make(folder, fresh=life, callbacks=[crash_at(step, event)]).run()
     last = make(folder, fresh=99)
     last.run()
     return last
