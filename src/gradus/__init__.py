@@ -12,13 +12,14 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Resolve a public estimator by its catalog name, so that ``from gradus import MLPClassifier`` works."""
+    """Resolve a public name of the catalog, so that ``from gradus import MLPClassifier`` and ``gradus.load`` work."""
     from importlib import import_module
 
     from gradus.catalog import PUBLIC
 
-    if name in PUBLIC:
-        return getattr(import_module(PUBLIC[name]), name)
+    places = {**PUBLIC, "load": "gradus.estimators.persistence"}
+    if name in places:
+        return getattr(import_module(places[name]), name)
     msg = f"module 'gradus' has no attribute {name!r}"
     raise AttributeError(msg)
 
@@ -27,4 +28,4 @@ def __dir__() -> list[str]:
     """Names in the package, the lazy ones included."""
     from gradus.catalog import PUBLIC
 
-    return sorted([*globals(), *PUBLIC])
+    return sorted([*globals(), *PUBLIC, "load"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -78,7 +79,7 @@ def fit(
 ) -> None:
     """Take data from a baseline to a network, a test score and a report."""
     settings = pairs(setting or [])
-    if max_time is not None and not max_time > 0:
+    if max_time is not None and not 0 < max_time < math.inf:
         raise SettingError("--max-time above 0 seconds", f"{max_time:g}", "leave it out for no limit")
     from gradus.runs.job import fit_source
 

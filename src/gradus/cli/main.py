@@ -11,6 +11,7 @@ import typer
 
 from gradus import __version__
 from gradus.cli import book, check, fitting, looking, predicting, settings
+from gradus.cli.usage import usage_error
 from gradus.core.errors import GradusError
 
 __all__ = ["app", "main", "run"]
@@ -66,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("GRADUS_DEBUG") == "1":
             raise
-        sentence, code = _explain(error)
+        sentence, code = _explain(error, arguments)
         _complain(f"error: {sentence}")
     if code == INTERRUPTED:
         _complain("stopped: interrupted from the keyboard")
@@ -78,19 +79,16 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def _explain(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
     if isinstance(error, GradusError):
         return str(error), USAGE
-    if hasattr(error, "format_message"):  # typer's usage errors; it may carry its own copy of click
-        return f"{error.format_message()} (see `gradus --help`)", USAGE
+    if hasattr(error, "format_message"):
+        return str(usage_error(error, arguments)), USAGE
     if isinstance(error, OSError) and error.strerror:
-        named = f": {error.filename}" if error.filename is not None else ""
-        return f"{error.strerror}{named}", USAGE
+        named = "its files" if error.filename is None else repr(os.fspath(error.filename))
+        return f"expected to use {named}, got {error.strerror.lower()}; check path, permissions and disk", USAGE
     if isinstance(error, MemoryError):
-        return (
-            "the machine has too little free memory for this; try fewer rows or a smaller batch_size",
-            USAGE,
-        )
+        return "expected enough free memory, got too little; try fewer rows or a smaller batch_size", USAGE
     return f"{type(error).__name__}: {error}; this is a fault of Gradus: GRADUS_DEBUG=1 shows where", FAULT
 
 

@@ -92,8 +92,14 @@ def nearest(word: str, words: Iterable[str]) -> str:
     --------
     >>> nearest("learning_rat", ["learning_rate", "batch_size"])
     "did you mean 'learning_rate'? "
+    >>> nearest("AGE", ["age", "sex"])
+    "did you mean 'age'? "
     >>> nearest("zzz", ["learning_rate"])
     ''
     """
-    close = get_close_matches(str(word), [str(w) for w in words], n=1, cutoff=0.6)
+    known = [str(w) for w in words]
+    close = get_close_matches(str(word), known, n=1, cutoff=0.6)
+    if not close:  # capitals count as other letters above
+        folded = {w.casefold(): w for w in reversed(known)}
+        close = [folded[w] for w in get_close_matches(str(word).casefold(), folded, n=1, cutoff=0.6)]
     return f"did you mean {close[0]!r}? " if close else ""

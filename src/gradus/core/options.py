@@ -40,7 +40,7 @@ class Setting:
     def range(self) -> str:
         """The allowed values in words."""
         words = [str(c) for c in self.choices]
-        plain = [p for p in _parts(self.kind) if get_origin(p) is not Literal and p is not type(None)]
+        plain = [p for p in _parts(self.kind) if get_origin(p) is not Literal and p not in (type(None), Any)]
         if plain:
             bounds = ""
             if self.low is not None:
@@ -157,12 +157,9 @@ def _parse(word: str, kind: Any) -> Any:
         return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(word.lower())
     if kind in (int, float):
         try:
-            number = float(word)
-        except ValueError:
+            return int(word) if kind is int and word.lstrip("+-").isdecimal() else _whole(float(word), kind)
+        except ValueError:  # no number, or thousands of digits
             return None
-        if kind is float:
-            return number
-        return int(number) if number.is_integer() else None
     if kind is str:
         return word
     if kind is Any:
@@ -177,6 +174,12 @@ def _parse(word: str, kind: Any) -> Any:
         values = tuple(_parse(w.strip(), inner) for w in word.strip("()[]").split(",") if w.strip())
         return None if any(v is None for v in values) else values
     return None
+
+
+def _whole(number: float, kind: type) -> float | int | None:
+    if kind is float:
+        return number
+    return int(number) if number.is_integer() else None
 
 
 def _parts(kind: Any) -> tuple[Any, ...]:
@@ -195,7 +198,7 @@ def _is_kind(value: Any, kind: Any) -> bool:
     if kind is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
         return isinstance(value, list | tuple) and all(_is_kind(v, inner) for v in value)
@@ -212,10 +215,17 @@ def _in_range(number: Real, setting: Setting) -> bool:
 
 
 def _refuse(setting: Setting, value: Any, hint: str) -> None:
-    default = "none" if setting.default is None else setting.default
-    raise SettingError(
-        f"{setting.name} to be {setting.range}", repr(value), f"{hint}the default is {default} ({setting.help})"
-    )
+    default = setting.default
+    mend = f"leave {setting.name} out" if default is None else f"set for example {setting.name}={default}"
+    raise SettingError(f"{setting.name} to be {_as_noun(setting)}", repr(value), f"{hint}{mend} ({setting.help})")
+
+
+def _as_noun(setting: Setting) -> str:
+    """Return the range as a sentence has it: ``an integer >= 1``, ``one of adam, sgd``."""
+    words = setting.range
+    if words.startswith(("integer", "number", "list")):
+        return f"{'an' if words.startswith('integer') else 'a'} {words}".replace(", none", " or none")
+    return f"one of {words}" if setting.choices else words.replace(", none", " or none")
 
 
 def _type_name(kind: Any) -> str:

@@ -70,6 +70,7 @@ _REFUSALS = {
     errno.EROFS: ("a read-only file system", "choose a folder that can be written"),
     errno.ENOENT: ("no such file or folder", "check the path"),
     errno.ENOTDIR: ("a file where a folder should be", "check the path"),
+    errno.EEXIST: ("a file of that name", "choose another name"),
     errno.EISDIR: ("a folder", "name a file"),
     errno.ENAMETOOLONG: ("a name that is too long", "choose a shorter one"),
 }

@@ -17,7 +17,7 @@ from torch import Tensor
 from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import derive, generator
 
-__all__ = ["Batch", "Batches", "TensorBatches"]
+__all__ = ["Batch", "Batches", "OnDevice", "TensorBatches"]
 
 Batch = dict[str, Tensor]
 
@@ -106,3 +106,33 @@ class TensorBatches:
                 columns.append(block.split(self.batch_size))
             for parts in zip(*columns, strict=True):
                 yield dict(zip(names, parts, strict=True))
+
+
+class OnDevice:
+    """Batches of another source, moved to the device that computes.
+
+    Parameters
+    ----------
+    batches : Batches
+        The source.
+    device : torch.device
+        Where the batches go.
+
+    Examples
+    --------
+    >>> source = TensorBatches({"inputs": torch.zeros(3)}, batch_size=2)
+    >>> [batch["inputs"].device.type for batch in OnDevice(source, torch.device("cpu")).epoch(0)]
+    ['cpu', 'cpu']
+    """
+
+    def __init__(self, batches: Batches, device: torch.device) -> None:
+        self.batches, self.device = batches, device
+
+    def __len__(self) -> int:
+        """Return the number of steps in one epoch."""
+        return len(self.batches)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the source's batches of ``epoch`` from step ``start`` on."""
+        for batch in self.batches.epoch(epoch, start):
+            yield {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}

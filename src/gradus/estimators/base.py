@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from gradus.core.options import check_settings
+
 if TYPE_CHECKING:
     from gradus.estimators.exhibits import Exhibit
 from gradus.estimators.persistence import from_bytes, load_estimator, save_estimator, to_bytes

@@ -19,7 +19,7 @@ from torch.distributions import Distribution
 
 from gradus.core.errors import InputError, SettingError
 from gradus.core.options import option
-from gradus.data.batches import Batch
+from gradus.data.batches import Batch, Batches
 from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import GradientEstimator
 from gradus.estimators.inputs import check_rows, check_weights, drop_weightless
@@ -54,9 +54,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     # -- fitting -------------------------------------------------------------------------------------------------
 
     @with_callbacks
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None
-    ) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Train the network.
 
         Parameters
@@ -76,6 +74,20 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
             The fitted classifier.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
+
+    def fit_stream(self, batches: Batches, sample: tuple[Any, Any], X_val: Any = None, y_val: Any = None) -> Self:
+        """Train on batches that never lie in memory as a whole, such as `gradus.data.streaming.ParquetBatches`.
+
+        Parameters
+        ----------
+        batches : Batches
+            Batches of ``inputs`` as `fit` takes them and ``targets``: class numbers, in the sorted order of the classes. The batch size is theirs.
+        sample : tuple of X and y
+            Rows that settle shapes, the classes and the inputs' scale; a few thousand are enough.
+        X_val, y_val : array-like, optional
+            Validation data, which early stopping follows.
+        """
+        return self._fit_stream(batches, sample, X_val, y_val)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Make one pass over a part of the data; the first call names all ``classes``.
@@ -168,7 +180,9 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         if isinstance(given, dict):
             strange = [c for c in given if c not in set(self.classes_.tolist())]
             if strange:
-                raise SettingError(f"class_weight keyed by the classes {self.classes_}", repr(strange[0]), "name a class")
+                raise SettingError(
+                    f"class_weight keyed by the classes {self.classes_}", repr(strange[0]), "name a class"
+                )
             wrong = [w for w in given.values() if not isinstance(w, Real) or not math.isfinite(w) or w < 0]
             if wrong or not any(given.get(c, 1.0) for c in self.classes_.tolist()):
                 received = repr(wrong[0]) if wrong else "zeros only"
@@ -191,7 +205,9 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         fits = counts[counts > 0].min() >= 2 and held >= (counts > 0).sum() and len(rows) - held >= (counts > 0).sum()
         if len(rows) < 2:
             return rows, rows[:0]
-        train, valid = train_test_split(rows, test_size=held, random_state=seed % 2**32, stratify=targets if fits else None)
+        train, valid = train_test_split(
+            rows, test_size=held, random_state=seed % 2**32, stratify=targets if fits else None
+        )
         return np.sort(train), np.sort(valid)
 
     def _make_head(self, features: int) -> ClassHead:

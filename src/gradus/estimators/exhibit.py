@@ -104,9 +104,7 @@ def plain(text: Any) -> str:
 
 def floats(values: ArrayLike) -> list[float | None]:
     """Return plain numbers for JSON, None where not finite."""
-    return [
-        round(float(v), 6) if np.isfinite(v) else None for v in np.asarray(values, dtype=np.float64).ravel()
-    ]
+    return [round(float(v), 6) if np.isfinite(v) else None for v in np.asarray(values, dtype=np.float64).ravel()]
 
 
 def share(value: float) -> str:

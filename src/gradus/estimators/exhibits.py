@@ -78,9 +78,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None
         suffix = "" if i == 0 else str(i + 1)
         top = 1 - i / len(panels)
         gap = 0.12 if i + 1 < len(panels) else 0.0
-        layout[f"yaxis{suffix}"] = axis(
-            plain(panel.replace("_", " ")), domain=[top - 1 / len(panels) + gap, top]
-        )
+        layout[f"yaxis{suffix}"] = axis(plain(panel.replace("_", " ")), domain=[top - 1 / len(panels) + gap, top])
         layout[f"xaxis{suffix}"] = axis("epoch" if i + 1 == len(panels) else "", anchor=f"y{suffix}")
         if i:
             layout[f"xaxis{suffix}"]["matches"] = "x"
@@ -146,14 +144,8 @@ def _number(value: Any) -> float | None:
 def _coded(y_true: ArrayLike, y_pred: ArrayLike, classes: Names | None) -> tuple[list[Any], NDArray, NDArray]:
     true, pred = np.asarray(y_true).tolist(), np.asarray(y_pred).tolist()
     if len(true) != len(pred) or not true:
-        raise InputError(
-            "as many labels as true classes", f"{len(pred)} and {len(true)}", "predict the same rows"
-        )
-    given = (
-        list(np.asarray(classes).tolist())
-        if classes is not None
-        else sorted(set(true) | set(pred), key=_order)
-    )
+        raise InputError("as many labels as true classes", f"{len(pred)} and {len(true)}", "predict the same rows")
+    given = list(np.asarray(classes).tolist()) if classes is not None else sorted(set(true) | set(pred), key=_order)
     code = {name: i for i, name in enumerate(dict.fromkeys([*given, *true, *pred]))}
     return list(code), np.array([code[n] for n in true]), np.array([code[n] for n in pred])
 
@@ -186,10 +178,7 @@ def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, classes: Names | None
     counts = _counts(names, true, pred)
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
-    worst = [
-        (i, j)
-        for i, j in zip(*np.unravel_index(np.argsort(-wrong, axis=None)[:20], wrong.shape), strict=True)
-    ]
+    worst = [(i, j) for i, j in zip(*np.unravel_index(np.argsort(-wrong, axis=None)[:20], wrong.shape), strict=True)]
     pairs = [(names[i], names[j], int(wrong[i, j])) for i, j in worst if wrong[i, j]]
     caption = "Rows are true classes, columns what the model said; each row is coloured by its shares."
     if pairs:
@@ -354,9 +343,7 @@ def calibration(y_true: ArrayLike, probabilities: ArrayLike, classes: Names, bin
         f"{100 * curve.error:.1f} points. Below the dotted line the model is too sure, above it too modest. "
         "Bars are 95 % intervals."
     )
-    return Exhibit(
-        "Calibration", caption, "answers", {"data": [points, honest, bars], "layout": layout}, table
-    )
+    return Exhibit("Calibration", caption, "answers", {"data": [points, honest, bars], "layout": layout}, table)
 
 
 # ---- numbers ----
@@ -427,14 +414,10 @@ def residuals(y_true: ArrayLike, y_pred: ArrayLike, name: str = "target") -> Exh
     words = ["least", "5 % below", "25 % below", "median", "75 % below", "95 % below", "greatest"]
     rows: dict[str, Any] = {"error (predicted - true)": [*words, "mean"]}
     rows["value"] = [*np.quantile(error, levels), error.mean()]
-    caption = (
-        "Points on the dotted line are right. A fan: large values are harder. A bend: a form was missed."
-    )
+    caption = "Points on the dotted line are right. A fan: large values are harder. A bend: a form was missed."
     if len(some) < len(y):
         caption += f" {len(some):,} of {len(y):,} points are drawn."
-    return Exhibit(
-        "Predicted and true", caption, "answers", {"data": data, "layout": layout}, pd.DataFrame(rows)
-    )
+    return Exhibit("Predicted and true", caption, "answers", {"data": data, "layout": layout}, pd.DataFrame(rows))
 
 
 def _histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

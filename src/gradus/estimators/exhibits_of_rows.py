@@ -151,9 +151,7 @@ def _values(present: pd.Series) -> str:
     if not len(present):
         return ""
     if pd.api.types.is_numeric_dtype(present.dtype) and not pd.api.types.is_bool_dtype(present.dtype):
-        low, middle, high = (
-            f"{float(v):,.4g}" for v in np.quantile(present.to_numpy(dtype=float), [0, 0.5, 1])
-        )
+        low, middle, high = (f"{float(v):,.4g}" for v in np.quantile(present.to_numpy(dtype=float), [0, 0.5, 1]))
         return f"{low} to {high}, median {middle}"
     if pd.api.types.is_datetime64_any_dtype(present.dtype):
         return f"{present.min():%Y-%m-%d} to {present.max():%Y-%m-%d}"

@@ -20,7 +20,7 @@ from gradus.core.errors import InputError, NonFiniteError, SettingError
 from gradus.core.options import option, settings_of
 from gradus.core.randomness import derive, isolated, resolve_seed
 from gradus.core.threads import threads
-from gradus.data.batches import Batch, TensorBatches
+from gradus.data.batches import Batch, Batches, OnDevice, TensorBatches
 from gradus.estimators.base import Estimator
 from gradus.estimators.callbacks import ScikitCallbacks
 from gradus.estimators.digest import digest
@@ -116,6 +116,35 @@ class GradientEstimator(TrainingOptions, Estimator):
         told.finish()
         return self
 
+    def _fit_stream(self, batches: Batches, sample: tuple[Any, Any], X_val: Any, y_val: Any) -> Self:
+        """Learn shapes, classes and scales from the sample, weights from the batches."""
+        self.check_settings()
+        if self.retrain != "none" or self.early_stopping is True and X_val is None:
+            raise SettingError(
+                "retrain='none', and X_val where early_stopping is on, for a stream",
+                f"retrain={self.retrain!r}, early_stopping={self.early_stopping!r}",
+                "a stream has no rows to hold out or to join: pass X_val and y_val",
+            )
+        with self._learning(fresh=True):
+            self.seed_ = resolve_seed(self.random_state)
+            known = self._encode(*sample, reset=True)
+            valid = None if X_val is None else self._encode(X_val, y_val)
+            self._check_stream(next(batches.epoch(0)), known)
+            network = self._make_network()
+        self._run(self._trainer(network, batches, valid, (), phase="main"))
+        return self
+
+    def _check_stream(self, first: Batch, known: Batch) -> None:
+        """Compare the first batch of a stream with the sample as `fit` would see it."""
+        for name, tensor in known.items():
+            if name == "weights":
+                continue
+            if name not in first:
+                raise InputError(f"batches with {name!r}", ", ".join(first), "rename the tensors of the batches")
+            if first[name].shape[1:] != tensor.shape[1:] or first[name].dtype != tensor.dtype:
+                want, got = (f"{tuple(t.shape[1:])} of {t.dtype}" for t in (tensor, first[name]))
+                raise InputError(f"{name} of shape (batch, ...) = {want}", got, "make batches like the sample")
+
     def _train(self, network: nn.Module, train: Batch, valid: Batch | None, callbacks: Sequence[Callback]) -> None:
         """Train once, and again on everything where a retraining strategy of §7.8 asks for it."""
         first = self._trainer(network, train, valid, callbacks, phase="main")
@@ -145,7 +174,7 @@ class GradientEstimator(TrainingOptions, Estimator):
     def _trainer(
         self,
         network: nn.Module,
-        train: Batch,
+        train: Batch | Batches,
         valid: Batch | None,
         callbacks: Sequence[Callback],
         *,
@@ -155,22 +184,28 @@ class GradientEstimator(TrainingOptions, Estimator):
     ) -> Trainer:
         device = choose_device(self.device)
         seed = derive(self.seed_, phase)
-        n_rows = len(next(iter(train.values())))
-        # One batch holds everything: double precision costs nothing at that size, and makes the sum over rows
-        # independent of their order, so that a weight of two equals a row twice.
-        single = n_rows <= self.batch_size and self.precision == "float32" and device.type != "mps"
-        dtype = torch.float64 if single else torch.float32
-        network.to(device, dtype)
-        train = {name: _as(tensor, dtype).to(device) for name, tensor in train.items()}
         options = replace_options(self, max_epochs=self.max_epochs if epochs is None else epochs)
-        batches = TensorBatches(train, batch_size=min(self.batch_size, n_rows), seed=derive(seed, "order"))
+        dtype = torch.float32
+        if isinstance(train, Mapping):
+            n_rows = len(next(iter(train.values())))
+            # One batch holds everything: double precision costs nothing at that size, and makes the sum over rows
+            # independent of their order, so that a weight of two equals a row twice.
+            if n_rows <= self.batch_size and self.precision == "float32" and device.type != "mps":
+                dtype = torch.float64
+            tensors = {name: _as(tensor, dtype).to(device) for name, tensor in train.items()}
+            batches: Batches = TensorBatches(
+                tensors, batch_size=min(self.batch_size, n_rows), seed=derive(seed, "order")
+            )
+        else:
+            batches = train if device.type == "cpu" else OnDevice(train, device)
+        network.to(device, dtype)
         probe = next(batches.epoch(0))
         n_threads = choose_threads(network, self._loss(network), probe, self.n_threads)
         options = replace(options, precision=choose_precision(network, self._loss(network), probe, self.precision))
         store, tag = None, ""
         if self.checkpoint is not None:
             store = CheckpointStore(Path(self.checkpoint) / phase)
-            tag = digest(self, train)
+            tag = digest(self, train if isinstance(train, Mapping) else probe)
         watch = until is None and valid is not None and self.early_stopping is not False
         evaluate = None
         if valid is not None:

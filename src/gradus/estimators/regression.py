@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 from gradus.core.errors import InputError, SettingError
 from gradus.core.options import option
-from gradus.data.batches import Batch
+from gradus.data.batches import Batch, Batches
 from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import GradientEstimator
 from gradus.estimators.inputs import check_rows, check_weights, drop_weightless, share
@@ -60,9 +60,7 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
     # -- fitting -------------------------------------------------------------------------------------------------
 
     @with_callbacks
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None
-    ) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Train the network.
 
         Parameters
@@ -83,6 +81,23 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
         """
         held_out = (X, y, sample_weight) if X_val is None else (X_val, y_val, None)
         return self._fit(X, y, sample_weight, X_val, y_val, after=lambda: self._fit_variance(*held_out))
+
+    def fit_stream(self, batches: Batches, sample: tuple[Any, Any], X_val: Any = None, y_val: Any = None) -> Self:
+        """Train on batches that never lie in memory as a whole, such as `gradus.data.streaming.ParquetBatches`.
+
+        Parameters
+        ----------
+        batches : Batches
+            Batches of ``inputs`` as `fit` takes them and ``targets``: numbers, float32. The batch size is theirs.
+        sample : tuple of X and y
+            Rows that settle shapes, and the scales of inputs and targets; a few thousand are enough.
+        X_val, y_val : array-like, optional
+            Validation data, which early stopping follows.
+        """
+        self._fit_stream(batches, sample, X_val, y_val)
+        X, y = sample if X_val is None else (X_val, y_val)
+        self._fit_variance(X, y, None)
+        return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Make one pass over a part of the data; the first call settles shapes and scales."""
@@ -115,7 +130,9 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
             if self.head in ("poisson", "negative_binomial") and ((values < 0) | (values % 1 != 0)).any():
                 raise InputError(f"counts 0, 1, 2 ... with head={self.head!r}", "other values", "set head='gaussian'")
             if self.head == "mixture" and self.n_outputs_:
-                raise SettingError("one target with head='mixture'", f"{self.n_outputs_}", "set head='gaussian_learned'")
+                raise SettingError(
+                    "one target with head='mixture'", f"{self.n_outputs_}", "set head='gaussian_learned'"
+                )
             mean, std, _ = moments(share(values.reshape(n, -1)), weights)
             shape = (self.n_outputs_,) if self.n_outputs_ else ()
             self.target_mean_, self.target_std_ = mean.numpy().reshape(shape), std.numpy().reshape(shape)

@@ -114,9 +114,7 @@ def reliability_curve(probability: ArrayLike, came_true: ArrayLike, bins: int = 
             "pass the probability of one class, such as predict_proba(X)[:, 1]",
         )
     if not (p.min() >= -1e-6 and p.max() <= 1 + 1e-6):
-        raise InputError(
-            "probabilities in [0, 1]", f"{p.min():g} to {p.max():g}", "apply a softmax or a sigmoid first"
-        )
+        raise InputError("probabilities in [0, 1]", f"{p.min():g} to {p.max():g}", "apply a softmax or a sigmoid first")
     which = np.clip((p * bins).astype(np.int64), 0, bins - 1)
     counts = np.bincount(which, minlength=bins)
     used = counts > 0

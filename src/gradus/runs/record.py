@@ -461,9 +461,10 @@ class RunFolder:
         """
         folder = cls(path)
         if not folder.path.is_dir():
-            raise DataError("the folder of a run", f"no folder {path}", "list the runs with `gradus runs`")
+            received = f"{str(path)!r}, which is {'a file' if folder.path.exists() else 'not there'}"
+            raise DataError("the folder of a run", received, "list the runs with `gradus runs`")
         if not folder.record_file.is_file():
-            raise DataError(f"the folder of a run, with {folder.record_file.name}", f"{path} without it",
+            raise DataError(f"the folder of a run, with {folder.record_file.name}", f"{str(path)!r} without it",
                             "list the runs with `gradus runs`")  # fmt: skip
         return folder
 

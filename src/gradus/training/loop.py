@@ -207,8 +207,8 @@ class Trainer:
                 self.plateau = plateau_step(self.plateau, loss, self.options)
         if self.finished is None and self.until is not None and self.until(row):
             self.finished = "target"
-        self.finished = self.finished or self.signals.request or self._spent()
         self._tell("epoch")
+        self.finished = self.finished or self.signals.request or self._spent()
 
     def _close_totals(self) -> dict[str, Any]:
         """Fetch the epoch's sums once, check them, and start the next epoch's."""

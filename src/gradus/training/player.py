@@ -124,6 +124,9 @@ class Player:
             self.generator.set_state(drawn)
             loss = self._gradients(batch)
             first.append(loss)
+            for parameter in self.parameters:
+                if parameter.grad is not None:  # torch's L-BFGS flattens by view, which channels-last refuses
+                    parameter.grad = parameter.grad.contiguous()
             return loss.total / loss.count + penalty(self.weights, l1=self.options.l1, l2=self.options.l2)
 
         self.optimizers[0].step(evaluate)  # type: ignore[arg-type]
@@ -176,6 +179,7 @@ class Player:
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed player needs beside the network's weights."""
         return {
+            "optimizer": self.options.optimizer,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
             "factor": self._factor,
@@ -187,7 +191,15 @@ class Player:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put a saved state back."""
+        """Put a saved state back.
+
+        Raises
+        ------
+        ValueError
+            If it is that of another optimizer: torch would take it without a word, and fail in the next step.
+        """
+        if state["optimizer"] != self.options.optimizer:
+            raise ValueError(f"the state of {state['optimizer']}, not of {self.options.optimizer}")
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
             _match_layout(optimizer)

@@ -1,0 +1,72 @@
+"""scikit-learn's own contract tests, none of them expected to fail, for every estimator of tables."""
+
+import pytest
+from estimators.cases import TABLES, name_of
+from sklearn.exceptions import SkipTestWarning
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+from gradus.estimators.mlp import MLPRegressor
+
+# A few small steps over few rows: the checks want R squared above 0.5 and 83 % right.
+QUICK = {"hidden": (16,), "max_epochs": 30, "learning_rate": 0.01}
+
+# What scikit-learn itself leaves out, and why. Nothing else may be skipped.
+LEFT_OUT = {
+    "check_array_api_input": "needs SCIPY_ARRAY_API, and is for estimators that compute on other array types",
+    "check_classifiers_multilabel_output_format_decision_function": "classifiers answer with probabilities",
+}
+
+# scikit-learn compares dtypes of what a NaN was cast to; the cast is its own.
+its_own_cast = pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning:sklearn")
+
+
+@its_own_cast
+@parametrize_with_checks([cls(**QUICK) for cls in TABLES])
+def test_quick_settings(estimator, check):
+    try:
+        check(estimator)
+    except pytest.skip.Exception:
+        raise
+    except Exception as error:
+        if type(error).__name__ != "SkipTest":
+            raise
+        name = check.func.__name__
+        assert name in LEFT_OUT, f"{name}: {error}"
+
+
+def run_all(estimator):
+    results = check_estimator(estimator, on_skip=None, on_fail=None)
+    failed = [f"{r['check_name']}: {r['exception']!r}" for r in results if r["status"] in ("failed", "xfail")]
+    skipped = {r["check_name"] for r in results if r["status"] == "skipped"}
+    assert not failed, "\n".join(failed)
+    assert skipped <= set(LEFT_OUT)
+    assert len(results) > 50
+
+
+@its_own_cast
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_default_settings():
+    assert issubclass(SkipTestWarning, UserWarning)
+    run_all(MLPRegressor())
+
+
+@pytest.mark.slow
+@its_own_cast
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize("cls", TABLES, ids=name_of)
+def test_default_settings_of_all(cls):
+    run_all(cls())
+
+
+HEADS = ["gaussian_learned", "quantile", "ordinal", "categorical"]
+
+
+@pytest.mark.slow
+@its_own_cast
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("cls", TABLES, ids=name_of)
+def test_every_head_that_takes_any_target(cls, head):
+    if head not in str(cls.__dataclass_fields__["head"].type):
+        pytest.skip("a head of the other kind of target")
+    run_all(cls(**QUICK, head=head))
