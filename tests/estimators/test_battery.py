@@ -6,6 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+
 from estimators.cases import (
     CLASSIFIERS,
     ESTIMATORS,
@@ -18,16 +22,12 @@ from estimators.cases import (
     small,
     weights_of,
 )
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils import get_tags
-
 from gradus.core.errors import DeviceError, GradusError, InputError, NonFiniteError, SettingError
 
 every = pytest.mark.parametrize("cls", ESTIMATORS, ids=name_of)
 
 
-# -- seeds -------------------------------------------------------------------------------------------------------
+# -- seeds ------------------------------------------------------------------------------------------------------
 
 
 @every
@@ -70,7 +70,7 @@ def test_a_wrong_seed_is_refused(cls, seed):
         small(cls, random_state=seed).fit(X, y)
 
 
-# -- the world is left as it was found ------------------------------------------------------------------------------
+# -- the world is left as it was found ----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_inputs_are_not_written_to(cls):
     assert np.array_equal(X, kept[0]) and np.array_equal(y, kept[1])
 
 
-# -- the life of an estimator -----------------------------------------------------------------------------------
+# -- the life of an estimator ----------------------------------------------------------------------------------
 
 
 @every
@@ -208,7 +208,7 @@ def test_history_counts_epochs_and_steps(cls):
     assert model.n_epochs_ == 3 and model.n_steps_ == 12 and model.stopped_by_ == "max_epochs"
 
 
-# -- forms of input ----------------------------------------------------------------------------------------------
+# -- forms of input ---------------------------------------------------------------------------------------------
 
 
 def strided(X):
@@ -256,7 +256,7 @@ def test_a_frame_gives_the_same_answers_and_keeps_its_names(cls):
     assert np.array_equal(answers_of(framed, frame), answers_of(model, X))
     assert framed.feature_names_in_.tolist() == ["a", "b", "c", "d"]
     assert not hasattr(model, "feature_names_in_")
-    with pytest.raises(ValueError, match="'?[a-e]'?"):
+    with pytest.raises(ValueError, match=r"'?[a-e]'?"):
         framed.predict(frame.rename(columns={"d": "e"}))
 
 
@@ -279,7 +279,7 @@ def test_rows_are_answered_alike_alone_and_together(cls):
     assert np.allclose(backwards, answers_of(model, X), rtol=1e-5, atol=1e-6)
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------
+# -- bad input ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -291,8 +291,12 @@ def test_nan_and_infinity_are_refused_in_fit_and_predict(cls, bad):
     broken = X.copy()
     broken.reshape(len(X), -1)[3, 1] = bad
     model = small(cls).fit(X, y)
-    for call in (lambda: small(cls).fit(broken, y), lambda: model.predict(broken), lambda: model.partial_fit(broken, y)):
-        with pytest.raises(ValueError, match="(?i)nan|infinity"):
+    for call in (
+        lambda: small(cls).fit(broken, y),
+        lambda: model.predict(broken),
+        lambda: model.partial_fit(broken, y),
+    ):
+        with pytest.raises(ValueError, match=r"(?i)nan|infinity"):
             call()
 
 
@@ -302,9 +306,9 @@ def test_another_width_is_refused(cls):
     model = small(cls).fit(X, y)
     for wrong in (X[:, :-1], np.concatenate([X, X[:, :1]], axis=1)):
         for call in (lambda w=wrong: model.predict(w), lambda w=wrong: model.partial_fit(w, y)):
-            with pytest.raises(ValueError, match="(?i)features|shape"):
+            with pytest.raises(ValueError, match=r"(?i)features|shape"):
                 call()
-        with pytest.raises(ValueError, match="(?i)features|shape"):
+        with pytest.raises(ValueError, match=r"(?i)features|shape"):
             small(cls).fit(X, y, X_val=wrong, y_val=y)
 
 
@@ -325,7 +329,7 @@ def test_a_target_that_is_missing_is_refused(cls):
     X, y = data_for(cls)
     gap = y.astype(object)
     gap[4] = np.nan
-    with pytest.raises(ValueError, match="(?i)nan|one type"):
+    with pytest.raises(ValueError, match=r"(?i)nan|one type"):
         small(cls).fit(X, gap)
     with pytest.raises(ValueError, match="requires y"):
         small(cls).fit(X, None)
@@ -335,7 +339,11 @@ def test_a_target_that_is_missing_is_refused(cls):
 def test_no_rows_and_no_columns_are_refused(cls):
     X, y = data_for(cls)
     model = small(cls).fit(X, y)
-    for call in (lambda: small(cls).fit(X[:0], y[:0]), lambda: model.predict(X[:0]), lambda: small(cls).fit(X[:, :0], y)):
+    for call in (
+        lambda: small(cls).fit(X[:0], y[:0]),
+        lambda: model.predict(X[:0]),
+        lambda: small(cls).fit(X[:, :0], y),
+    ):
         with pytest.raises(ValueError, match=r"0 sample|0 feature|0 row|\(0|, 0"):
             call()
 
@@ -382,11 +390,11 @@ def test_an_absent_device_is_refused(cls):
 def test_wrong_sample_weights_are_refused(cls):
     X, y = data_for(cls)
     for weights in (-np.ones(50), np.full(50, np.nan), np.zeros(50), np.ones((50, 2))):
-        with pytest.raises(InputError, match="(?i)sample.weight"):
+        with pytest.raises(InputError, match=r"(?i)sample.weight"):
             small(cls).fit(X, y, sample_weight=weights)
 
 
-# -- early stopping -------------------------------------------------------------------------------------------------
+# -- early stopping -----------------------------------------------------------------------------------------------
 
 
 @every
@@ -413,7 +421,7 @@ def test_early_stopping_can_be_switched_off_and_held_out_rows_switched_on(cls):
     assert held.history_[0]["step"] == 3  # 40 of 50 rows in batches of 16
 
 
-# -- going on ---------------------------------------------------------------------------------------------------
+# -- going on --------------------------------------------------------------------------------------------------
 
 
 @every

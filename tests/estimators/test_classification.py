@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from estimators.cases import CLASSIFIERS, TABLES, data_for, name_of, small
 from sklearn.datasets import load_breast_cancer, load_iris, make_multilabel_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
+from estimators.cases import CLASSIFIERS, TABLES, data_for, name_of, small
 from gradus.core.errors import InputError, SettingError
 from gradus.estimators.mlp import MLPClassifier
 
@@ -22,8 +22,8 @@ def test_probabilities_predictions_and_distribution_agree(cls):
     X, y = data_for(cls)
     model = small(cls, max_epochs=20).fit(X, y)
     probabilities = model.predict_proba(X)
-    assert probabilities.shape == (50, 3) and probabilities.dtype == np.float32
-    assert np.allclose(probabilities.sum(1), 1, atol=1e-6) and (probabilities >= 0).all()
+    assert probabilities.shape == (50, 3) and probabilities.dtype == np.float64
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-14) and (probabilities >= 0).all()
     assert np.array_equal(model.classes_[probabilities.argmax(1)], model.predict(X))
     assert np.allclose(np.exp(model.predict_log_proba(X)), probabilities, rtol=1e-5)
     assert np.allclose(model.predict_distribution(X).probs.numpy(), probabilities, atol=1e-6)
@@ -74,7 +74,7 @@ def test_real_data_are_learned(cls):
     assert log_loss(y_test, model.predict_proba(X_test)) < 0.25
 
 
-# -- several labels ----------------------------------------------------------------------------------------------------
+# -- several labels -----------------------------------------------------------------------------------------------
 
 
 def labelled():
@@ -126,7 +126,7 @@ def test_wrong_labels_are_refused(cls):
         small(cls).fit(X, labels * 0.5)
 
 
-# -- ordered classes --------------------------------------------------------------------------------------------------
+# -- ordered classes ----------------------------------------------------------------------------------------------
 
 
 @tables
@@ -152,7 +152,7 @@ def test_ordered_classes_follow_their_sorted_labels():
     assert (np.diff(expected) >= -0.05).all() and expected[-1] - expected[0] > 1.5
 
 
-# -- label smoothing --------------------------------------------------------------------------------------------------
+# -- label smoothing ----------------------------------------------------------------------------------------------
 
 
 @tables

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from estimators.cases import ESTIMATORS, answers_of, data_for, name_of, small
 
 HERE = Path(__file__).parent

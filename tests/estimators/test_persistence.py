@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from estimators.cases import CLASSIFIERS, ESTIMATORS, REGRESSORS, answers_of, data_for, name_of, small, weights_of
-from forks import as_nobody, limit_file_size, public_folder, run
 from joblib.externals.loky.backend.reduction import dumps as loky_dumps
 from sklearn import config_context
 
+from estimators.cases import CLASSIFIERS, ESTIMATORS, REGRESSORS, answers_of, data_for, name_of, small, weights_of
+from forks import as_nobody, limit_file_size, public_folder, run
 from gradus.core.errors import (
     DamagedFileError,
     DataError,
@@ -43,7 +43,7 @@ def learned(model):
     return {name: value for name, value in found.items() if name != "network_"}
 
 
-# -- the same estimator comes back -----------------------------------------------------------------------------------
+# -- the same estimator comes back --------------------------------------------------------------------------------
 
 
 @every
@@ -199,7 +199,7 @@ def test_a_loaded_estimator_goes_on_with_a_warm_start(tmp_path):
     assert np.array_equal(weights_of(back.fit(X, y)), weights_of(model.fit(X, y)))
 
 
-# -- pickle only as an envelope ---------------------------------------------------------------------------------------
+# -- pickle only as an envelope -----------------------------------------------------------------------------------
 
 
 def names_in(data):
@@ -229,14 +229,14 @@ def test_an_unfitted_estimator_crosses_too(cls):
 
 
 def test_an_estimator_whose_fit_was_refused_crosses_too():
-    X, y = data_for(MLPClassifier)
+    X, _ = data_for(MLPClassifier)
     model = small(MLPClassifier)
     with pytest.raises(InputError):
         model.fit(X, np.full(50, "low"))
     assert learned(pickle.loads(pickle.dumps(model))) == {}
 
 
-# -- damage -----------------------------------------------------------------------------------------------------------
+# -- damage -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -429,7 +429,7 @@ def test_a_pickle_bomb_is_refused_and_not_run(saved, tmp_path, which):
     assert not (tmp_path / "exploded").exists()
 
 
-# -- writing ----------------------------------------------------------------------------------------------------------
+# -- writing ------------------------------------------------------------------------------------------------------
 
 
 def test_an_unfitted_estimator_is_not_saved(tmp_path):

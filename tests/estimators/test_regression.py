@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from estimators.cases import REGRESSORS, data_for, name_of, small
 from scipy import stats
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
+from estimators.cases import REGRESSORS, data_for, name_of, small
 from gradus.core.errors import InputError, SettingError
 from gradus.estimators.mlp import MLPRegressor
 
@@ -161,7 +161,7 @@ def test_wrong_targets_are_refused(cls):
     with pytest.raises(InputError, match=r"y of shape \(50,\), got \(50, 2\)"):
         small(cls).fit(X, y).partial_fit(X, both)
     for bad in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="(?i)nan|infinity"):
+        with pytest.raises(ValueError, match=r"(?i)nan|infinity"):
             small(cls).fit(X, np.r_[bad, y[1:]])
 
 

@@ -5,8 +5,8 @@ from typing import get_args, get_origin
 
 import numpy as np
 import pytest
-from estimators.cases import CLASSIFIERS, ESTIMATORS, answers_of, data_for, name_of, small
 
+from estimators.cases import CLASSIFIERS, ESTIMATORS, answers_of, data_for, name_of, small
 from gradus.core.errors import SettingError
 from gradus.core.options import parse_setting, settings_of
 
@@ -153,7 +153,7 @@ def test_settings_are_keyword_only_and_stored_as_given(cls):
     assert cls(hidden=marker).hidden is marker
 
 
-# -- settings that must do something ------------------------------------------------------------------------------------
+# -- settings that must do something ------------------------------------------------------------------------------
 
 CHANGES = {
     "max_epochs": 2,

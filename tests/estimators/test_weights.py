@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_sample_weight
+
 from estimators.cases import (
     CLASSIFIERS,
     ESTIMATORS,
@@ -14,8 +16,6 @@ from estimators.cases import (
     small,
     weights_of,
 )
-from sklearn.utils.class_weight import compute_sample_weight
-
 from gradus.core.errors import SettingError
 
 every = pytest.mark.parametrize("cls", ESTIMATORS, ids=name_of)

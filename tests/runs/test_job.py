@@ -1,7 +1,6 @@
 """The main job as a person runs it: real data to a judged model, predictions, a kill and a resume."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -230,4 +229,4 @@ def test_nothing_is_written_where_a_setting_is_wrong(tmp_path):
 
     with pytest.raises(SettingError, match="did you mean 'learning_rate'"):
         fit_source("digits", settings={"learning_rat": "0.1"}, out=tmp_path / "run")
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())

@@ -290,6 +290,16 @@ def test_callbacks_that_were_told_of_the_start_are_told_of_the_end_whatever_happ
     assert [event for event in told if event != "tick"] == ["start", "epoch", "epoch", "stop"]
 
 
+def test_training_inside_no_grad_trains():
+    with torch.no_grad():
+        trained = trainer(max_epochs=1)
+        trained.run()
+        assert not torch.is_grad_enabled()
+    plain = trainer(max_epochs=1)
+    plain.run()
+    assert_weights(trained.network, weights(plain.network))
+
+
 def test_the_network_ends_in_evaluation_mode_also_after_an_error():
     trained = trainer(callbacks=[crash_at(4, "epoch")])
     with pytest.raises(Crash):

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from gradus.core.errors import DataError
+from gradus.core.errors import DataError, SettingError, nearest
 from gradus.core.options import parse_setting
 from gradus.data.columns import looks_like_classes
 from gradus.data.dataset import Dataset, brief
+from gradus.data.tables import LARGEST, clean_labels
 from gradus.estimators.base import Estimator
 from gradus.estimators.exhibit import Exhibit
 
@@ -52,15 +53,19 @@ class Application(ABC):
         self.data = data
         self.task, self.why = _task_of(data, task)
         self.y = self.encode(data.y)
+        if self.task == "classification":  # one asked for may be of numbers that look like none
+            clean_labels(self.y.astype(str), data.target or "target", data.name)
         self.test = None if data.test is None else (data.test[0], self.encode(data.test[1]))
 
     def encode(self, y: Any) -> np.ndarray:
         """Return targets as class labels of one type, or as numbers."""
         values = np.asarray(y)
         if self.task == "classification":
-            if values.dtype.kind == "f" and (values == np.floor(values)).all():
-                return values.astype(np.int64)
-            return values.astype(str) if values.dtype == object else values
+            if values.dtype.kind == "f":
+                every = np.asarray(self.data.y)  # the test part is named as the whole is
+                whole = (every == np.floor(every)).all() and np.abs(every).max() < 2**53
+                return values.astype(np.int64 if whole else str)
+            return values.astype(str) if values.dtype.kind in "OmM" else values
         try:
             numbers = values.astype(np.float64)
         except (TypeError, ValueError):
@@ -70,6 +75,7 @@ class Application(ABC):
             ) from None
         if not np.isfinite(numbers).all():
             raise DataError(f"finite numbers in the target {self.data.target!r}", "infinity", "drop those rows")
+        _check_size(numbers, self.data.target)
         return numbers
 
     @property
@@ -77,10 +83,17 @@ class Application(ABC):
         """Names of the classes, in order."""
         return [str(c) for c in np.unique(self.y)] if self.task == "classification" else None
 
-    @property
-    def metric(self) -> str:
-        """Name of the metric that decides."""
-        return "accuracy" if self.task == "classification" else "r2"
+    def metric(self, *parts: np.ndarray) -> str:
+        """Return the name of the metric that decides.
+
+        Parameters
+        ----------
+        *parts : arrays, shape (rows,)
+            Targets it is to be measured on: R squared is not defined where a part's are all equal.
+        """
+        if self.task == "classification":
+            return "accuracy"
+        return "r2" if all(np.ptp(y) > 0 for y in parts) else "mae"
 
     def network(self, settings: Mapping[str, str], **fixed: Any) -> Candidate:
         """Return the network for the top of the ladder.
@@ -99,9 +112,25 @@ class Application(ABC):
         """
         cls, defaults = self._network()
         given = {key: parse_setting(cls, key, text) for key, text in settings.items()}
+        if isinstance(given.get("class_weight"), dict):
+            given["class_weight"] = self._by_class(given["class_weight"])
         estimator: Estimator = cls(**{**defaults, **fixed, **given})
         estimator.check_settings()
+        self._check(estimator)
         return Candidate(*self._describe(estimator))
+
+    def _by_class(self, weights: dict[str, float]) -> dict[Any, float]:
+        """Return weights keyed by the classes themselves, which may be numbers, and not by their names."""
+        named = {str(c): c for c in np.unique(self.y).tolist()}
+        strange = [name for name in weights if name not in named]
+        if strange:
+            mend = f"{nearest(strange[0], named)}there are: {brief(named)}"
+            raise SettingError("class_weight of the classes of the target", repr(strange[0]), mend)
+        return {named[name]: weight for name, weight in weights.items()}
+
+    @abstractmethod
+    def _check(self, estimator: Any) -> None:
+        """Raise a ``SettingError`` where a setting names what the data do not have."""
 
     @abstractmethod
     def _network(self) -> tuple[Any, dict[str, Any]]:
@@ -124,9 +153,26 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _check_size(numbers: np.ndarray, target: str | None) -> None:
+    """Refuse numbers that single precision, in which networks compute, cannot tell from infinity or zero."""
+    largest, spread = float(np.abs(numbers).max()), float(np.ptp(numbers))
+    if largest > LARGEST:
+        mend = "divide them by a power of ten, or take their logarithm"
+        raise DataError(f"numbers up to 1e36 in the target {target!r}", f"{largest:.3g}", mend)
+    if 0 < spread < 1 / LARGEST:
+        mend = "multiply them by a power of ten"
+        raise DataError(f"numbers 1e-36 or more apart in the target {target!r}", f"{spread:.3g}", mend)
+
+
 def _task_of(data: Dataset, task: str) -> tuple[Task, str]:
     if task == "classification":
         return "classification", "as asked"
+    if np.asarray(data.y).dtype.kind in "mM":
+        raise DataError(
+            f"classes or numbers in the target {data.target!r}",
+            "dates or times",
+            "add a column of numbers made of them, such as days since the first",
+        )
     if task == "regression":
         return "regression", "as asked"
     n = len(np.unique(np.asarray(data.y).astype(str)))

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, r2_score
 
 from gradus.applications.base import Application
-from gradus.applications.tabular import TabularClassifier, TabularRegressor
+from gradus.applications.tabular import TabularClassifier, TabularRegressor, check_column_kinds
 from gradus.applications.vision import ImageClassifier
 from gradus.core.errors import DataError
 from gradus.data.columns import infer_columns
@@ -37,10 +37,18 @@ def _of_classes(y: np.ndarray, prediction: Any, classes: list[Any]) -> Iterator[
         yield calibration(y, prediction.probabilities, prediction.classes)
 
 
+def _closeness(y: np.ndarray, answers: np.ndarray) -> float:
+    return -float(np.abs(y - answers).mean())
+
+
 class Table(Application):
     """Rows of numbers, categories, dates and gaps."""
 
     kind = "table"
+
+    def _check(self, estimator: Any) -> None:
+        table: Any = self.data.X
+        check_column_kinds(estimator.column_kinds, table.columns)
 
     def _network(self) -> tuple[Any, dict[str, Any]]:
         cls = TabularClassifier if self.task == "classification" else TabularRegressor
@@ -65,7 +73,8 @@ class Table(Application):
             yield from _of_classes(y, prediction, np.unique(self.y).tolist())
         else:
             yield residuals(y, prediction.values, self.data.target or "target")
-        yield permutation_importance(estimator.predict, accuracy_score if self.classes else r2_score, X, y)
+        judge = accuracy_score if self.classes else r2_score if np.ptp(y) > 0 else _closeness
+        yield permutation_importance(estimator.predict, judge, X, y)
         yield worst_errors_rows(X, y, prediction)
 
 
@@ -80,6 +89,9 @@ class Images(Application):
             self.why = "images with a label each"
         if self.task != "classification":
             raise DataError("classes for images", "a regression", "leave out --task, or flatten the images to a table")
+
+    def _check(self, estimator: Any) -> None:
+        """Let every setting pass: none of them names a part of the data."""
 
     def _network(self) -> tuple[Any, dict[str, Any]]:
         defaults = {

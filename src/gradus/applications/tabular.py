@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from gradus.networks.heads import Head
 from gradus.networks.preparation import moments
 from gradus.networks.tabular import TabularNetwork
 
-__all__ = ["TabularClassifier", "TabularRegressor"]
+__all__ = ["TabularClassifier", "TabularRegressor", "check_column_kinds"]
 
 NUMERIC, USED = ("number", "boolean"), ("number", "boolean", "date", "category")
 
@@ -39,6 +39,18 @@ class TableOptions(MLPOptions):
         None, "kind of a column where the guess is wrong: number, category, date, boolean or ignore"
     )
     min_category_rows: int = option(2, "rows a category needs to get an embedding; rarer ones share one", low=1)
+
+
+def check_column_kinds(column_kinds: Mapping[str, str] | None, columns: Iterable[str]) -> None:
+    """Raise a `SettingError` if a kind is given for no column of the table, or is none."""
+    known = list(columns)
+    for name, kind in (column_kinds or {}).items():
+        if name not in known:
+            mend = f"{nearest(name, known)}name a column of the table"
+            raise SettingError("column_kinds of columns in the table", repr(name), mend)
+        if kind not in (*USED, "ignore"):
+            mend = f"{nearest(kind, USED)}choose number, category, date, boolean or ignore"
+            raise SettingError(f"a kind for column {name!r}", repr(kind), mend)
 
 
 class _FrameInputs:
@@ -88,14 +100,8 @@ class _FrameInputs:
             kinds = dict.fromkeys(frame.columns, "number")
         else:
             kinds = {column.name: column.kind for column in infer_columns(frame)}
-        for name, kind in (self.column_kinds or {}).items():
-            if name not in kinds:
-                mend = f"{nearest(name, kinds)}name a column of the table"
-                raise SettingError("column_kinds of columns in the table", repr(name), mend)
-            if kind not in (*USED, "ignore"):
-                mend = f"{nearest(kind, USED)}choose number, category, date, boolean or ignore"
-                raise SettingError(f"a kind for column {name!r}", repr(kind), mend)
-            kinds[name] = kind
+        check_column_kinds(self.column_kinds, kinds)
+        kinds |= self.column_kinds or {}
         self.column_kinds_ = kinds
         self.ignored_columns_ = [name for name, kind in kinds.items() if kind not in USED]
         if len(self.ignored_columns_) == len(kinds):

@@ -38,17 +38,13 @@ def select(section: str | None = None, search: str | None = None) -> list[Entry]
         entries = [e for e in entries if within(e.section, number)]
     if search is not None:
         word = search.casefold()
-        entries = [
-            e for e in entries if word in f"{e.name} {e.kind} {e.summary} {SECTIONS[e.section]}".casefold()
-        ]
+        entries = [e for e in entries if word in f"{e.name} {e.kind} {e.summary} {SECTIONS[e.section]}".casefold()]
     return sorted(entries, key=lambda e: [int(part) for part in e.section.split(".")])
 
 
 def book(
     section: Annotated[str | None, typer.Argument(help="Chapter or section, such as 6 or 7.8.")] = None,
-    search: Annotated[
-        str | None, typer.Option(metavar="WORD", help="Only entries that contain this word.")
-    ] = None,
+    search: Annotated[str | None, typer.Option(metavar="WORD", help="Only entries that contain this word.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """List what exists by the book's sections: where it lives, how to try it."""

@@ -57,14 +57,10 @@ def check(as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON."
 def examine() -> dict[str, Any]:
     """Return what `gradus check` shows; ``ok`` is false where something needed is missing."""
     needed = requirements()
-    problems = [
-        f"{name} is not installed; pip install {name}" for name in needed.get("", []) if not _version(name)
-    ]
+    problems = [f"{name} is not installed; pip install {name}" for name in needed.get("", []) if not _version(name)]
     facts: dict[str, Any] = {
         "gradus": f"{__version__} in {Path(__file__).parents[1]}",
-        "installed": "yes"
-        if needed
-        else f"no, runs from its source; pip install {DISTRIBUTION} or pip install -e .",
+        "installed": "yes" if needed else f"no, runs from its source; pip install {DISTRIBUTION} or pip install -e .",
         "python": f"{platform.python_version()} in {sys.prefix}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }

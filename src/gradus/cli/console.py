@@ -32,9 +32,7 @@ def progress_console(quiet: bool = False) -> Console:
     """Return the console for progress, on standard error; a quiet one says nothing."""
     from rich.console import Console
 
-    return Console(
-        stderr=True, highlight=False, quiet=quiet, width=None if sys.stderr.isatty() else PIPE_WIDTH
-    )
+    return Console(stderr=True, highlight=False, quiet=quiet, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
 def plain(value: Any) -> Any:
@@ -91,9 +89,7 @@ def show(facts: Mapping[str, Any]) -> None:
     names = [k for k, v in facts.items() if not _is_records(v)]
     width = max((len(name) for name in names), default=0)
     for name in names:
-        console.print(
-            f"{name.replace('_', ' '):<{width}}  {_word(facts[name])}", markup=False, soft_wrap=True
-        )
+        console.print(f"{name.replace('_', ' '):<{width}}  {_word(facts[name])}", markup=False, soft_wrap=True)
     for name, value in facts.items():
         if _is_records(value):
             header = list(dict.fromkeys(key for record in value for key in record))

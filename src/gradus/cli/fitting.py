@@ -45,9 +45,7 @@ def pairs(texts: Iterable[str]) -> dict[str, str]:
 
 
 def fit(
-    source: Annotated[
-        str, typer.Argument(help="A file, a folder or the name of a data set, such as digits.")
-    ],
+    source: Annotated[str, typer.Argument(help="A file, a folder or the name of a data set, such as digits.")],
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
     task: Annotated[
         Literal["auto", "classification", "regression"],
@@ -57,15 +55,9 @@ def fit(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the estimator; see `gradus config`."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the run; a new one under runs/ by default.")
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="INTEGER", help="Seed of everything random.")
-    ] = 0,
-    max_time: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Most time to train the network.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; a new one under runs/ by default.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="INTEGER", help="Seed of everything random.")] = 0,
+    max_time: Annotated[float | None, typer.Option(metavar="SECONDS", help="Most time to train the network.")] = None,
     group: Annotated[
         str | None,
         typer.Option(metavar="COL", help="Column whose equal values stay on one side of the split."),

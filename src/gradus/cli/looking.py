@@ -19,9 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def inspect(
-    source: Annotated[
-        str, typer.Argument(help="A file, a folder, the name of a data set, or the folder of a run.")
-    ],
+    source: Annotated[str, typer.Argument(help="A file, a folder, the name of a data set, or the folder of a run.")],
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
@@ -60,9 +58,7 @@ def list_facts(root: Path) -> list[dict[str, Any]]:
 
     rows = []
     for folder in RunFolder.all(root):
-        row: dict[str, Any] = dict.fromkeys(
-            ("run", "created", "status", "data", "task", "chosen", "metric", "test")
-        )
+        row: dict[str, Any] = dict.fromkeys(("run", "created", "status", "data", "task", "chosen", "metric", "test"))
         row["run"] = str(folder.path)
         try:
             record = folder.read_record()

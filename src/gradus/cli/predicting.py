@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gradus.cli.console import emit_json, write
+from gradus.cli.console import emit_json, progress_console, write
 
 __all__ = ["add_to", "predict"]
 
@@ -24,12 +24,13 @@ def predict(
         Path | None,
         typer.Option(help="File to write, .csv or .parquet; by default the answers go to the screen."),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no notes on the data.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Predict with the model of a run: one row for each row of the data."""
     from gradus.runs.answers import predict_run
 
-    frame = predict_run(run, data, out)
+    frame = predict_run(run, data, out, console=progress_console(quiet))
     if as_json:
         emit_json(frame.to_dict("records") if out is None else {"rows": len(frame), "out": out})
     elif out is None:

@@ -31,9 +31,7 @@ def show_run(run: RunFolder) -> None:
     console = result_console()
     if record.verdict:
         console.print(record.verdict, markup=False, soft_wrap=True)
-    others = {
-        name: s for name, s in record.test_scores.items() if not record.metric or name != record.metric.name
-    }
+    others = {name: s for name, s in record.test_scores.items() if not record.metric or name != record.metric.name}
     if others:
         scores = ", ".join(f"{name} {score.show()}" for name, score in others.items())
         console.print(f"Also on the test part: {scores}.", markup=False, soft_wrap=True)

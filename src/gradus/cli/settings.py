@@ -45,9 +45,7 @@ def describe(estimator: str) -> list[dict[str, Any]]:
 
 
 def config(
-    estimator: Annotated[
-        str | None, typer.Argument(help="Name of an estimator; without one, all are listed.")
-    ] = None,
+    estimator: Annotated[str | None, typer.Argument(help="Name of an estimator; without one, all are listed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Show every setting with its default, meaning, unit and range."""
@@ -56,10 +54,7 @@ def config(
         return
     if estimator is None:
         table(
-            (
-                [name, len(settings), ", ".join(s["name"] for s in settings[:4]) + ", ..."]
-                for name, settings in _all()
-            ),
+            ([name, len(settings), ", ".join(s["name"] for s in settings[:4]) + ", ..."] for name, settings in _all()),
             ["estimator", "settings", "the first of them"],
         )
         write("`gradus config NAME` shows them all; `gradus fit SOURCE --set name=value` changes one\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from gradus.core.errors import SettingError, nearest
@@ -34,7 +35,8 @@ def usage_error(error: Any, arguments: Sequence[str]) -> SettingError:
     see = f"see `{command} --help`"
     names = {cls.__name__ for cls in type(error).__mro__}
     if "NoSuchOption" in names:
-        hint = nearest(error.option_name, _options(error))
+        close = get_close_matches(error.option_name.lstrip("-"), [o.lstrip("-") for o in _options(error)], n=1)
+        hint = f"did you mean '--{close[0]}'? " if close else ""
         return SettingError(f"an option of `{command}`", repr(error.option_name), hint + see)
     if "MissingParameter" in names and error.param is not None:
         meaning = (getattr(error.param, "help", None) or "").rstrip(".")

@@ -86,7 +86,9 @@ def _read_array(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
+            array = np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
+        # another machine's byte order is of no use to pandas or torch
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     except (ValueError, MemoryError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise _refused(path, "a complete array", f"a damaged one ({error})", "save it again") from error
 

@@ -44,9 +44,9 @@ class Setting:
         if plain:
             bounds = ""
             if self.low is not None:
-                bounds += f" {'>' if self.open_low else '>='} {self.low:g}"
+                bounds += f" {'>' if self.open_low else '>='} {self.low:.10g}"
             if self.high is not None:
-                bounds += f"{' and' if bounds else ''} <= {self.high:g}"
+                bounds += f"{' and' if bounds else ''} <= {self.high:.10g}"
             words.append(" or ".join(_type_name(p) for p in plain) + bounds)
         if type(None) in _parts(self.kind):
             words.append("none")
@@ -165,10 +165,10 @@ def _parse(word: str, kind: Any) -> Any:
     if kind is Any:
         return int(word) if word.isdigit() else None
     if get_origin(kind) is dict or kind is dict:
-        pairs = [w.partition(":") for w in word.strip("{}").split(",") if w.strip()]
+        pairs = [w.rpartition(":") for w in word.strip("{}").split(",") if w.strip()]  # a name may hold a colon
         inner = (get_args(kind) or (str, float))[1]
         table = {k.strip(" '\""): _parse(v.strip(" '\""), inner) for k, _, v in pairs}
-        return None if any(v is None for v in table.values()) else table
+        return None if any(not k or v is None for k, v in table.items()) else table
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
         values = tuple(_parse(w.strip(), inner) for w in word.strip("()[]").split(",") if w.strip())

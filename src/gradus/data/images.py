@@ -22,6 +22,7 @@ from gradus.data.tables import clean_labels
 __all__ = ["IMAGE_SUFFIXES", "BombError", "decode", "find_images", "load_images", "read_folder"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 128
@@ -39,7 +40,7 @@ def _open(source: Source) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except Image.DecompressionBombError:
-        raise _bomb(source, "more pixels than can be") from None
+        raise _bomb(source, "hundreds of millions") from None
     if image.width * image.height > MAX_PIXELS:
         size = f"{image.width:,} x {image.height:,} pixels"
         image.close()
@@ -217,7 +218,7 @@ def _skip_damaged(damaged: list[str], total: int, notes: list[Note]) -> None:
     if len(damaged) > DAMAGED_SHARE * total:
         raise DataError(
             "whole images",
-            f"{len(damaged)} damaged ones among {total}, {damaged[0]} first",
+            f"{len(damaged)} damaged of {total}, {damaged[0]} first",
             "replace or remove them",
         )
     shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
@@ -285,6 +286,8 @@ def read_folder(
     DataError
         If there is no image, one class only, or too many damaged ones.
     """
+    if folder.resolve() == Path(folder.resolve().anchor):
+        raise DataError("a folder of class folders of images", "the root of the file system", "name the folder")
     parts = {
         sub.name.lower(): sub for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith(".")
     }
@@ -295,9 +298,10 @@ def read_folder(
     files, others = find_images(root)
     notes: list[Note] = []
     if not files:
-        raise DataError(
-            f"images ({', '.join(IMAGE_SUFFIXES[:6])}, ...) below {str(root)!r}", "none", "check the path"
-        )
+        tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES)
+        mend = f"name the file, such as {str(folder / tables[0])!r}" if tables else "check the path"
+        expected = f"images ({', '.join(IMAGE_SUFFIXES[:6])}, ...) below {str(root)!r}"
+        raise DataError(expected, "none", mend)
     if others:
         notes.append(Note("files that are no images", "left alone", others))
     if not require_target:

@@ -75,6 +75,8 @@ def read(
     >>> read("iris")
     Dataset('iris', table of 150 rows and 4 columns, target 'species')
     """
+    if not str(source).strip():
+        raise DataError("a file, a folder or the name of a set", "an empty name", "write for example digits")
     path = Path(source).expanduser()
     if isinstance(source, str) and source in NAMED:
         return _named(str(source), target, columns, group, time, require_target, image_size, home)

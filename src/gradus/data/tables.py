@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from gradus.core.errors import DataError, nearest
-from gradus.data.columns import MANY_CATEGORIES, infer_columns, looks_like_classes, parse_dates
+from gradus.data.columns import MANY_CATEGORIES, date_format, infer_columns, looks_like_classes, parse_dates
 from gradus.data.dataset import Dataset, Note, brief
 from gradus.data.fingerprint import row_hashes
 
-__all__ = ["TARGET_NAMES", "clean_labels", "guess_target", "table_dataset"]
+__all__ = ["LARGEST", "TARGET_NAMES", "clean_labels", "guess_target", "table_dataset"]
+
+LARGEST = 1e36  # single precision ends at 3.4e38, and sums of such values must stay below
 
 TARGET_NAMES = (
     "target",
@@ -81,6 +83,9 @@ def table_dataset(
             and (require_target or role not in (target, group, time))
         ):
             raise _no_column(role, frame, name)
+    for option, role in (("--group", group), ("--time", time)):
+        if role is not None and role == target and require_target:
+            raise DataError(f"a column for {option} beside the target", repr(role), "name another column")
     if not require_target:
         target, group, time = (role if role in frame.columns else None for role in (target, group, time))
     else:
@@ -93,7 +98,7 @@ def table_dataset(
         if target is None:
             target, note = guess_target(frame, excluded=(group, time))
             notes.append(note)
-        frame = _clean_rows(frame, target, name, notes)
+        frame = _clean_rows(_trimmed(frame, target, notes), target, name, notes)
     return _assemble(frame, name, origin, target, columns, group, time, require_target, notes)
 
 
@@ -120,12 +125,16 @@ def _assemble(
         if left:
             notes.append(Note("columns", "left out: they are not among the columns asked for", left))
         X = X[kept]
+    X = _within_reach(X, notes)
     if require_target:
+        found = X.shape[1]
         X = _clean_columns(X, notes)
         if not X.shape[1]:
-            raise DataError(
-                "at least one column of inputs", f"none in {name} beside the target", "add columns"
-            )
+            received = f"only empty ones in {name}" if found else f"none in {name} beside the target"
+            raise DataError("at least one column of inputs", received, "add columns")
+        if all(X[column].nunique(dropna=False) == 1 for column in X.columns):
+            received = f"the same values in every row of {name}"
+            raise DataError("inputs that differ between rows", received, "add columns that tell the rows apart")
         _report_duplicates(X, notes)
     data = Dataset(
         name=name,
@@ -139,6 +148,33 @@ def _assemble(
         time=order,
     )
     return data
+
+
+def _within_reach(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
+    """Take for missing what single precision, in which networks compute, cannot tell from infinity."""
+    for column in X.columns:
+        if not pd.api.types.is_float_dtype(X[column].dtype):
+            continue
+        values = X[column].to_numpy(dtype=float, na_value=np.nan)
+        beyond = np.abs(values) > LARGEST
+        if beyond.any():
+            X = X.assign(**{column: X[column].where(~beyond)})
+            what = "infinite values" if np.isinf(values[beyond]).all() else "values beyond 1e36 in size"
+            notes.append(Note(f"column {column!r}", f"{what} were taken as missing", int(beyond.sum())))
+    return X
+
+
+def _trimmed(frame: pd.DataFrame, target: str, notes: list[Note]) -> pd.DataFrame:
+    """Take spaces away from around the target's words, where they make two classes of one by accident."""
+    words = frame[target]
+    if pd.api.types.is_numeric_dtype(words.dtype) or not words.map(lambda v: isinstance(v, str)).any():
+        return frame
+    trimmed = words.astype(object).map(lambda v: (v.strip() or None) if isinstance(v, str) else v)
+    changed = int((words.notna() & (trimmed != words)).sum())
+    if not changed:
+        return frame
+    notes.append(Note(f"target {target!r}", "spaces around its values were taken away", changed))
+    return frame.assign(**{target: trimmed})
 
 
 def _no_column(column: str, frame: pd.DataFrame, name: str) -> DataError:
@@ -222,6 +258,9 @@ def clean_labels(y: Any, target: str, name: str) -> tuple[np.ndarray, Note | Non
     if not len(lonely):
         return none, None
     if len(counts) - len(lonely) < 2 or len(lonely) > len(series) / 2:
+        if date_format(series) is not None:
+            mend = "add a column of numbers made of them, such as days since the first"
+            raise DataError(f"classes or numbers in the target {target!r}", "dates", mend)
         raise DataError(
             f"classes of two rows or more in the target {target!r}",
             f"{len(lonely)} of {len(counts)} classes with a single row in {name}",
@@ -241,13 +280,6 @@ def _clean_columns(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
         elif column == "Unnamed: 0" and np.array_equal(series.to_numpy(), np.arange(len(X))):
             X = X.drop(columns=column)
             notes.append(Note("first column", "dropped: it has no name and counts the rows"))
-        elif (
-            pd.api.types.is_float_dtype(series.dtype)
-            and np.isinf(values := series.to_numpy(dtype=float)).any()
-        ):
-            X = X.assign(**{column: series.where(np.isfinite(values))})
-            why = "infinite values were taken as missing"
-            notes.append(Note(f"column {column!r}", why, int(np.isinf(values).sum())))
     many = [
         str(c)
         for c in X.columns

@@ -15,7 +15,7 @@ except ImportError:  # pragma: no cover - older versions have no callbacks to sp
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands in where scikit-learn has no callbacks."""
 
-    def with_callbacks(method: Any) -> Any:  # type: ignore[no-redef]
+    def with_callbacks(method: Any) -> Any:
         """Return the method as it is."""
         return method
 
@@ -70,7 +70,8 @@ class ScikitCallbacks:
     def finish(self) -> None:
         """Report the end of the fit, when the estimator has learned everything."""
         if self._fit is not None:
-            self._fit.call_on_fit_task_end(estimator=self.estimator, **self.data, reconstruction_attributes={})
+            with torch.random.fork_rng(devices=[]):
+                self._fit.call_on_fit_task_end(estimator=self.estimator, **self.data, reconstruction_attributes={})
 
     def _begin(self, trainer: Trainer) -> None:
         if self._fit is None:

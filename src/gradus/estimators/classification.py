@@ -81,7 +81,8 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         Parameters
         ----------
         batches : Batches
-            Batches of ``inputs`` as `fit` takes them and ``targets``: class numbers, in the sorted order of the classes. The batch size is theirs.
+            Batches of ``inputs`` as `fit` takes them and ``targets``: class numbers, in the sorted order of the
+            classes. The batch size is theirs.
         sample : tuple of X and y
             Rows that settle shapes, the classes and the inputs' scale; a few thousand are enough.
         X_val, y_val : array-like, optional
@@ -231,9 +232,12 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     # -- answering -----------------------------------------------------------------------------------------------
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, shape (n, classes), float32; of each label where there are several."""
+        """Return the probability of each class, shape (n, classes), float64; of each label where there are several.
+
+        In double precision from the logits on, so that they sum to one as closely as scikit-learn's metrics ask.
+        """
         check_is_fitted(self)
-        return self._forward(X, lambda head, parameters: head.probabilities(parameters)).numpy()
+        return self._forward(X, lambda head, parameters: head.probabilities(parameters.cpu().double())).numpy()
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`."""
@@ -254,7 +258,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     def __sklearn_tags__(self) -> Any:
         """Say to scikit-learn what this classifier takes."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = self.head != "ordinal"
         return tags
 
 

@@ -119,7 +119,7 @@ class GradientEstimator(TrainingOptions, Estimator):
     def _fit_stream(self, batches: Batches, sample: tuple[Any, Any], X_val: Any, y_val: Any) -> Self:
         """Learn shapes, classes and scales from the sample, weights from the batches."""
         self.check_settings()
-        if self.retrain != "none" or self.early_stopping is True and X_val is None:
+        if self.retrain != "none" or (self.early_stopping is True and X_val is None):
             raise SettingError(
                 "retrain='none', and X_val where early_stopping is on, for a stream",
                 f"retrain={self.retrain!r}, early_stopping={self.early_stopping!r}",
@@ -149,27 +149,41 @@ class GradientEstimator(TrainingOptions, Estimator):
         """Train once, and again on everything where a retraining strategy of §7.8 asks for it."""
         first = self._trainer(network, train, valid, callbacks, phase="main")
         self._run(first)
-        stopped = first.finished in ("interrupted", "callback")
-        if self.retrain != "none" and valid is not None and first.monitor is not None and not stopped:
-            if ("weights" in train) != ("weights" in valid):  # rows without a weight count once
-                train, valid = _weighted(train), _weighted(valid)
-            whole = {name: torch.cat([train[name], valid[name]]) for name in train}
-            second = self._retrainer(first, whole, valid, callbacks)
+        over = first.finished in ("interrupted", "callback", "max_steps", "max_time") or first.signals.request
+        best = -1 if first.monitor is None else first.monitor.best_epoch
+        if self.retrain == "none" or valid is None or best < 0 or over:
+            return
+        second = self._retrainer(first, train, valid, best, callbacks)
+        if second is not None:
             self._run(second)
+            if self.retrain == "epochs" and second.finished != "max_epochs":
+                self._keep(first)  # the best so far: what was begun anew is only half trained
+                self.stopped_by_ = second.finished
 
-    def _retrainer(self, first: Trainer, whole: Batch, valid: Batch, callbacks: Sequence[Callback]) -> Trainer:
-        monitor = first.monitor
-        if monitor is None:
-            raise InputError("a monitored first training", "none", "set early_stopping=True")
-        best = monitor.best_epoch
+    def _retrainer(
+        self, first: Trainer, train: Batch, valid: Batch, best: int, callbacks: Sequence[Callback]
+    ) -> Trainer | None:
+        """Return the second training on all data, with what is left of the budget; none where none is needed."""
+        if ("weights" in train) != ("weights" in valid):  # rows without a weight count once
+            train, valid = _weighted(train), _weighted(valid)
+        whole = {name: torch.cat([train[name], valid[name]]) for name in train}
         if self.retrain == "epochs":
             # Algorithm 7.2: anew, for as many passes over all data as the best epoch had seen of its part.
-            return self._trainer(self._make_network(), whole, None, callbacks, phase="retrain", epochs=best + 1)
-        # Algorithm 7.3: go on until validation data, now trained on, fit as well as training data did.
-        goal = first.history[best]["loss"]
-        return self._trainer(
-            first.network, whole, valid, callbacks, phase="retrain", until=lambda row: row["valid_loss"] < goal
-        )
+            second = self._trainer(self._make_network(), whole, None, callbacks, phase="retrain", epochs=best + 1)
+        else:
+            # Algorithm 7.3: go on until validation data, now trained on, fit as well as training data did.
+            seen = {name: _as(tensor, torch.float32).to(first.device) for name, tensor in train.items()}
+            with threads(first.n_threads):
+                goal = self._evaluate(seen, first.network)["loss"]
+            if first.history[best]["valid_loss"] <= goal:
+                return None
+            second = self._trainer(
+                first.network, whole, valid, callbacks, phase="retrain", until=lambda row: row["valid_loss"] <= goal
+            )
+        time_left = None if self.max_time is None else max(0.0, self.max_time - first.elapsed)
+        steps_left = None if self.max_steps is None else self.max_steps - first.step
+        second.options = replace(second.options, max_time=time_left, max_steps=steps_left)
+        return second
 
     def _trainer(
         self,
@@ -205,7 +219,8 @@ class GradientEstimator(TrainingOptions, Estimator):
         store, tag = None, ""
         if self.checkpoint is not None:
             store = CheckpointStore(Path(self.checkpoint) / phase)
-            tag = digest(self, train if isinstance(train, Mapping) else probe)
+            known = train if isinstance(train, Mapping) else probe
+            tag = digest(self, {**known, **{f"valid_{name}": tensor for name, tensor in (valid or {}).items()}})
         watch = until is None and valid is not None and self.early_stopping is not False
         evaluate = None
         if valid is not None:
@@ -236,15 +251,18 @@ class GradientEstimator(TrainingOptions, Estimator):
             trainer.finished = "not_finite"
             raise
         finally:
-            self.network_ = trainer.network.eval().float()
-            self.history_ = trainer.history
-            self.n_epochs_, self.n_steps_ = len(trainer.history), trainer.step
-            self.stopped_by_ = trainer.finished
-            self.n_threads_ = trainer.n_threads
-            self.precision_ = trainer.options.precision
-            self.fit_seconds_ = trainer.elapsed
-            monitor = trainer.monitor
-            self.best_epoch_ = None if monitor is None else monitor.best_epoch
+            self._keep(trainer)
+
+    def _keep(self, trainer: Trainer) -> None:
+        self.network_ = trainer.network.eval().float()
+        self.history_ = trainer.history
+        self.n_epochs_, self.n_steps_ = len(trainer.history), trainer.step
+        self.stopped_by_ = trainer.finished
+        self.n_threads_ = trainer.n_threads
+        self.precision_ = trainer.players[0].options.precision
+        self.fit_seconds_ = trainer.elapsed
+        monitor = trainer.monitor
+        self.best_epoch_ = None if monitor is None else monitor.best_epoch
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, *, first: bool) -> Self:
         """One pass over the data given, with the optimizer's memory of the passes before."""

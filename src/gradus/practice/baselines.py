@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from gradus.core.errors import GradusError, SettingError
+from gradus.core.errors import GradusError, SettingError, StorageError
 from gradus.practice.metrics import (
     METRICS,
     Comparison,
@@ -286,6 +286,8 @@ def _climb_one(rung: Rung, row: LadderRow, train: Part, valid: Part, metric: Met
         row.valid = _scored(row, estimator, valid, metric)[1]
         row.status = "done"
         return estimator
+    except StorageError:  # a full disk or a damaged checkpoint is nothing the rung did
+        raise
     except Exception as error:  # whatever a rung dies of, the ladder goes on and says so
         row.fit_seconds = row.fit_seconds or time.perf_counter() - start
         row.status, row.error = "failed", _reason(error)

@@ -234,6 +234,12 @@ def _sklearn_values(function: Callable[..., float]) -> Callable[[Answers], float
     return value
 
 
+def _r2(a: Answers) -> float:
+    if len(a.truth) < 2:
+        raise InputError("two rows or more for R squared", "one", "score rmse or mae instead")
+    return float(sk.r2_score(a.truth, a.values, sample_weight=a.weight))
+
+
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
@@ -253,7 +259,7 @@ METRICS: dict[str, Metric] = {
                "how often a row of a class is ranked above one that is not", "ranks"),
         Metric("average_precision", True, "probabilities", _average_precision, "",
                "mean precision along the recall of the second class", "curve"),
-        Metric("r2", True, "values", _sklearn_values(sk.r2_score), "",
+        Metric("r2", True, "values", _r2, "",
                "share of the target's variance explained", "sums", rows=_r2_rows, combine=_r2_combine),
         Metric("rmse", False, "values", _sklearn_values(sk.root_mean_squared_error), "target",
                "root of the mean squared error", "sums", rows=lambda a: _errors(a)[:, None] ** 2,

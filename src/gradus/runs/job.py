@@ -16,7 +16,8 @@ import pandas as pd
 
 from gradus.applications.base import Application
 from gradus.applications.kinds import recognise
-from gradus.core.errors import DataError, SettingError
+from gradus.core.devices import choose_device
+from gradus.core.errors import DamagedFileError, DataError, SettingError
 from gradus.core.lock import RunLock
 from gradus.core.options import check_settings, option, settings_of
 from gradus.data.reading import read
@@ -35,6 +36,7 @@ from gradus.runs.record import (
     versions,
 )
 from gradus.runs.report import write_report
+from gradus.training.checkpoints import CheckpointStore
 from gradus.training.observers import observed_by
 from gradus.training.progress import ProgressBar
 
@@ -104,6 +106,7 @@ def fit_source(
         If data or settings cannot be used; nothing is written then.
     """
     given = dict(settings or {})
+    _check_names(given)
     own = {name: given.pop(name) for name in ("test_fraction", "valid_fraction") if name in given}
     job = Job(
         source=str(source), target=target, task=task, group=group, time=time, seed=seed,
@@ -113,6 +116,7 @@ def fit_source(
     if max_time is not None:
         given["max_time"] = str(max_time)
     started = _prepare(job, given)
+    choose_device(started.estimator.device)  # a missing one is refused now, not after the other rungs
     if out is None:
         folder = RunFolder.create("runs", started.app.data.name)
     else:
@@ -127,6 +131,8 @@ def resume_run(path: str | Path, *, console: Console | None = None) -> RunFolder
     ------
     DataError
         If the folder holds no run, or its data are gone or have changed.
+    DamagedFileError
+        If its settings are damaged, or every checkpoint is.
     LockedError
         If another process is at work on it.
     """
@@ -135,7 +141,15 @@ def resume_run(path: str | Path, *, console: Console | None = None) -> RunFolder
     if record.status == "finished":
         return folder
     started = prepare_again(folder, record)
+    _check_checkpoints(folder)
     return _run(started.job, started, folder, record.command, console)
+
+
+def _check_checkpoints(folder: RunFolder) -> None:
+    """Refuse to go on where nothing intact is left to go on from, before the record is written anew."""
+    for phase in folder.checkpoints.iterdir() if folder.checkpoints.is_dir() else ():
+        if phase.is_dir():
+            CheckpointStore(phase).latest()
 
 
 def prepare_again(folder: RunFolder, record: RunRecord) -> Prepared:
@@ -147,7 +161,10 @@ def prepare_again(folder: RunFolder, record: RunRecord) -> Prepared:
         If the data are gone or have changed.
     """
     config = folder.read_config()
-    own = {name: config.pop(name) for name in settings_of(Job) if name in config}
+    lost = [name for name in settings_of(Job) if name not in config]
+    if lost:
+        raise DamagedFileError(f"all settings in {folder.config}", f"none called {lost[0]}", "restore the file")
+    own = {name: config.pop(name) for name in settings_of(Job)}
     config.pop("estimator", None)
     job = Job(**own)
     check_settings(job)
@@ -208,7 +225,8 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
             train, valid, test = ((_rows(data.X, rows), app.y[rows]) for rows in parts.values())
             test = app.test if app.test is not None else test
             with observed_by(ProgressBar("training", console), _MetricsFile(folder)):
-                ladder = climb(started.rungs, train, valid, test, app.metric, on_rung=teller.rung)
+                metric = app.metric(valid[1], test[1])
+                ladder = climb(started.rungs, train, valid, test, metric, on_rung=teller.rung)
             record.climbed(ladder)
             _learned(record, ladder, started, folder)
             record.status, record.seconds = "finished", time.perf_counter() - begin
@@ -353,6 +371,19 @@ def _text(value: Any) -> str:
     if value is None:
         return "none"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _check_names(settings: Mapping[str, str]) -> None:
+    """Refuse settings that the job itself decides, and name the option that asks for them."""
+    options = {"source", "target", "task", "group", "time", "seed", "out"}
+    for name, text in settings.items():
+        if name == "checkpoint":
+            mend = "leave it out: a run keeps its checkpoints in its own folder"
+            raise SettingError("settings of the network after --set", "'checkpoint'", mend)
+        asked = "seed" if name == "random_state" else name
+        if asked in options:
+            mend = "name the data first" if name == "source" else f"write --{asked} {shlex.quote(text)}"
+            raise SettingError("settings of the network after --set", repr(name), mend)
 
 
 def _number(name: str, text: str) -> float:

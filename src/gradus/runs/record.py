@@ -43,6 +43,7 @@ __all__ = [
 
 FORMAT = 1
 MAX_METRICS_BYTES = 1 << 30
+MAX_LIST = 10_000
 Scalar = bool | int | float | str | None
 
 
@@ -263,6 +264,13 @@ def _yaml(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return str(yaml.safe_dump(value)).removesuffix("\n").removesuffix("...").strip()
     raise InputError("a number, text, true, false, none or a list of them", repr(value), "convert the setting")
+
+
+def _is_setting(value: Any) -> bool:
+    """Tell what `_yaml` writes from what can stand for gigabytes: lists in lists, named once and used often."""
+    if isinstance(value, list):
+        return len(value) <= MAX_LIST and all(isinstance(v, Scalar) for v in value)
+    return isinstance(value, Scalar)
 
 
 def _comment(text: str) -> str:
@@ -516,6 +524,9 @@ class RunFolder:
             problem = " ".join(str(error).split())[:120]
             raise DamagedFileError(f"settings as YAML in {self.config}", problem, "restore the file") from error
         found = {} if found is None else found
+        if isinstance(found, dict) and not all(map(_is_setting, found.values())):
+            mend = "restore the file"
+            raise DamagedFileError(f"values and lists of values in {self.config}", "deeper nesting", mend)
         if not isinstance(found, dict) or not all(isinstance(k, str) for k in found):
             raise DamagedFileError(f"`name: value` lines in {self.config}", type(found).__name__, "restore the file")
         return found

@@ -138,6 +138,7 @@ class Trainer:
         with (
             isolated(derive(self.seed, "global"), self.device),
             threads(self.n_threads),
+            torch.enable_grad(),
             interruptible(terminate=self.store is not None) as self.signals,
         ):
             try:

@@ -95,10 +95,7 @@ class Player:
     def update(self, batch: Batch, step: int, factor: float) -> None:
         """Take one optimizer step on ``batch`` at ``factor`` times the learning rate."""
         if factor != self._factor:
-            self._factor = factor
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = self.options.learning_rate * factor
+            self._scale(factor)
         if self._closure:
             loss = self._search(batch)
         else:
@@ -110,6 +107,12 @@ class Player:
         self.totals.append(loss.total)
         self.counts.append(loss.count)
         self.steps.append(step)
+
+    def _scale(self, factor: float) -> None:
+        self._factor = factor
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.options.learning_rate * factor
 
     def _search(self, batch: Batch) -> Loss:
         """Let L-BFGS, which evaluates the loss several times a step, take one step; return the first evaluation.
@@ -195,16 +198,18 @@ class Player:
 
         Raises
         ------
-        ValueError
+        SettingError
             If it is that of another optimizer: torch would take it without a word, and fail in the next step.
         """
         if state["optimizer"] != self.options.optimizer:
-            raise ValueError(f"the state of {state['optimizer']}, not of {self.options.optimizer}")
+            expected, received = f"optimizer={state['optimizer']!r}, whose memory it is", self.options.optimizer
+            raise SettingError(expected, repr(received), "set it back, or start anew")
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            # The memory is taken up; rates and decays are those of the settings in force.
+            optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
             _match_layout(optimizer)
         self.generator.set_state(state["generator"].cpu())
-        self._factor = state["factor"]
+        self._scale(state["factor"])
         # What a timed probe chose there counts, not what it finds faster here: the bits differ.
         self.options = replace(self.options, precision=state["precision"])
         self._bf16 = self.options.precision == "bf16"
