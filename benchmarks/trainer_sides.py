@@ -129,7 +129,8 @@ def gradus(work: Workload, seed: int) -> Fitted:
     from gradus.training import probes
 
     # Within one process a second fit of the same network remembers what the first one measured; every repeat is to pay.
-    probes._chosen.clear()
+    probes._threads.clear()
+    probes._precisions.clear()
     train, test = work.channels_last
     model: Any
     if work.channels:

@@ -21,9 +21,10 @@ __all__ = ["choose_precision", "choose_threads"]
 
 # Below this time a step on one thread is mostly overhead, which more threads cannot share.
 SMALL_STEP = 2e-3
-# The choice is remembered, so that two fits of one network in one process compute with the same threads and
-# agree to the last bit even where the machine's load changed between them.
-_chosen: dict[tuple[object, ...], int] = {}
+# Choices are remembered, so that two fits of one network in one process compute with the same threads and precision
+# and agree to the last bit even where the machine's load changed between them.
+_threads: dict[tuple[object, ...], int] = {}
+_precisions: dict[tuple[object, ...], Literal["float32", "bf16"]] = {}
 
 
 def choose_threads(network: nn.Module, loss: LossFunction, batch: Batch, asked: int | Literal["auto"]) -> int:
@@ -44,23 +45,17 @@ def choose_threads(network: nn.Module, loss: LossFunction, batch: Batch, asked: 
         return int(asked)
     if candidates() == [1]:
         return 1
-    shapes = tuple(tuple(p.shape) for p in network.parameters())
-    key = (
-        type(network).__name__,
-        shapes,
-        tuple((k, tuple(t.shape)) for k, t in batch.items()),
-        tuple(candidates()),
-    )
-    if key not in _chosen:
+    key = (*_kind(network, batch), tuple(candidates()))
+    if key not in _threads:
         work = _step(network, loss, batch, bf16=False)
-        with isolated(0), threads(1):
-            work()
-            start = time.perf_counter()
-            work()
-            small = time.perf_counter() - start < SMALL_STEP
-        with isolated(0):
-            _chosen[key] = 1 if small else measure_threads(work)
-    return _chosen[key]
+        with isolated(0, _device(network)):
+            with threads(1):
+                work()
+                start = time.perf_counter()
+                work()
+                small = time.perf_counter() - start < SMALL_STEP
+            _threads[key] = 1 if small else measure_threads(work)
+    return _threads[key]
 
 
 def choose_precision(
@@ -69,9 +64,16 @@ def choose_precision(
     """Return ``asked``, or for ``"auto"`` bf16 where it makes a training step at least a fifth faster."""
     if asked != "auto":
         return asked
+    key = (*_kind(network, batch), torch.get_num_threads())
+    if key not in _precisions:
+        _precisions[key] = _faster(network, loss, batch)
+    return _precisions[key]
+
+
+def _faster(network: nn.Module, loss: LossFunction, batch: Batch) -> Literal["float32", "bf16"]:
     times: dict[bool, list[float]] = {False: [], True: []}
     works = {bf16: _step(network, loss, batch, bf16=bf16) for bf16 in times}
-    with isolated(0):
+    with isolated(0, _device(network)):
         for work in works.values():
             work()
         for _ in range(5):
@@ -82,10 +84,19 @@ def choose_precision(
     return "bf16" if median(times[True]) * 1.2 < median(times[False]) else "float32"
 
 
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _kind(network: nn.Module, batch: Batch) -> tuple[object, ...]:
+    shapes = tuple(tuple(p.shape) for p in network.parameters())
+    return (type(network).__name__, str(_device(network)), shapes, tuple((k, tuple(t.shape)) for k, t in batch.items()))
+
+
 def _step(network: nn.Module, loss: LossFunction, batch: Batch, *, bf16: bool) -> Callable[[], None]:
     """Return a training step without the update, on a copy: buffers and gradients of the original stay."""
     probe = copy.deepcopy(network).train()
-    device = next(probe.parameters()).device
+    device = _device(probe)
     source = torch.Generator(device=device).manual_seed(0)
 
     def work() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ProgressBar:
                 completed=trainer.step,
                 note=_note(trainer),
                 speed=f"{speed:,.0f} steps/s",
-                left=f"{max(0, round(left))} s left at most",
+                left=f"{_duration(left)} left at most",
             )
         if event == "stop":
             self._bar.stop()
@@ -68,14 +69,20 @@ class ProgressBar:
         self._bar.start()
 
 
+def _duration(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    return f"{whole} s" if whole < 120 else str(timedelta(seconds=whole))
+
+
 def _note(trainer: Trainer) -> str:
     """Return the epoch, the newest training loss (one number fetched) and the last validation values."""
-    words = [f"epoch {trainer.epoch + 1}/{trainer.options.max_epochs}"]
+    planned = trainer.options.max_epochs
+    words = [f"epoch {min(trainer.epoch + 1, planned)}/{planned}"]
     player = trainer.players[0]
     if player.totals:
         words.append(f"loss {float(player.totals[-1]) / float(player.counts[-1]):.4g}")
     elif trainer.history:
-        words.append(f"loss {next(v for k, v in trainer.history[-1].items() if k.endswith('loss')):.4g}")
+        words += [f"loss {v:.4g}" for k, v in trainer.history[-1].items() if k.endswith("loss")][:1]
     if trainer.history:
         words += [f"{k} {v:.4g}" for k, v in trainer.history[-1].items() if k.startswith("valid_")]
     return "  ".join(words)
