@@ -80,7 +80,8 @@ def using(threads: str) -> Iterator[None]:
 def run(row: Row, side: Side, work: Workload, seed: int) -> None:
     """Fit once and add what it took, and what came of it, to ``row``."""
     gc.collect()
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere), using(row.threads):  # noqa: PTH123
+    null = Path(os.devnull).open("w")
+    with null, redirect_stdout(null), redirect_stderr(null), using(row.threads):
         wall, processor = time.perf_counter(), time.process_time()
         fitted = side.fit(work, seed)
         row.seconds.append(time.perf_counter() - wall)

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
-
 from trainer_workloads import LEARNING_RATE, Workload, network
 
 __all__ = ["SIDES", "Fitted", "Side"]

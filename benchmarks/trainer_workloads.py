@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
@@ -95,12 +96,12 @@ def network(work: Workload) -> nn.Sequential:
     if not work.channels:
         widths = [work.x_train.shape[1], *work.hidden]
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        for fan_in, fan_out in pairwise(widths):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(widths[-1], work.classes))
     widths = [1, *work.channels]
     blocks: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+    for fan_in, fan_out in pairwise(widths):
         blocks += [nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     shrunk = 2 ** len(work.channels)
     cells = widths[-1] * (work.x_train.shape[2] // shrunk) * (work.x_train.shape[3] // shrunk)

@@ -3,6 +3,7 @@
 from importlib import import_module
 
 import numpy as np
+import pytest
 from sklearn.base import is_classifier
 from sklearn.utils import get_tags
 
@@ -34,6 +35,12 @@ TABLES = [cls for cls in ESTIMATORS if get_tags(cls()).input_tags.two_d_array]
 
 def name_of(value):
     return value.__name__ if isinstance(value, type) else str(value)
+
+
+def first_of(classes):
+    """Parametrize a long test: the first class always, its sisters, which share the code, with the slow tests."""
+    rest = [pytest.param(cls, marks=pytest.mark.slow) for cls in classes[1:]]
+    return pytest.mark.parametrize("cls", [classes[0], *rest], ids=name_of)
 
 
 def small(cls, **settings):

@@ -8,13 +8,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
-from estimators.cases import CLASSIFIERS, TABLES, data_for, name_of, small
+from estimators.cases import CLASSIFIERS, TABLES, data_for, first_of, name_of, small
 from gradus.core.errors import InputError, SettingError
 from gradus.estimators.mlp import MLPClassifier
 
 every = pytest.mark.parametrize("cls", CLASSIFIERS, ids=name_of)
 TABLE_CLASSIFIERS = [cls for cls in CLASSIFIERS if cls in TABLES]
-tables = pytest.mark.parametrize("cls", TABLE_CLASSIFIERS, ids=name_of)
 
 
 @every
@@ -53,7 +52,7 @@ def test_the_history_measures_validation_as_scikit_learn_does(cls):
     assert last["valid_loss"] == pytest.approx(log_loss(y[:30], model.predict_proba(X[:30])), rel=1e-4)
 
 
-@tables
+@first_of(TABLE_CLASSIFIERS)
 def test_a_network_without_hidden_layers_is_logistic_regression(cls):
     """At the optimum the two coincide, which only the right loss, penalty and gradient give."""
     X, y = load_iris(return_X_y=True)
@@ -65,7 +64,7 @@ def test_a_network_without_hidden_layers_is_logistic_regression(cls):
     assert np.allclose(model.predict_proba(X), exact.predict_proba(scaled), atol=2e-3)
 
 
-@tables
+@first_of(TABLE_CLASSIFIERS)
 def test_real_data_are_learned(cls):
     X, y = load_breast_cancer(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)
@@ -82,7 +81,7 @@ def labelled():
     return X[:200], labels[:200], X[200:], labels[200:]
 
 
-@tables
+@first_of(TABLE_CLASSIFIERS)
 def test_several_labels_are_learned_at_once(cls):
     X, labels, X_test, labels_test = labelled()
     model = small(cls, max_epochs=40).fit(X, labels)
@@ -97,7 +96,7 @@ def test_several_labels_are_learned_at_once(cls):
     assert np.allclose(logs, each, rtol=1e-3, atol=1e-4)  # independent given the inputs
 
 
-@tables
+@first_of(TABLE_CLASSIFIERS)
 def test_labels_do_not_share_more_than_the_body(cls):
     """Without hidden layers each label is a logistic regression of its own."""
     X, labels, *_ = labelled()
@@ -129,7 +128,7 @@ def test_wrong_labels_are_refused(cls):
 # -- ordered classes ----------------------------------------------------------------------------------------------
 
 
-@tables
+@first_of(TABLE_CLASSIFIERS)
 def test_ordered_classes_have_proportional_odds(cls):
     """McCullagh's model: between two rows, every cumulative logit moves by the same amount."""
     rng = np.random.default_rng(0)
@@ -155,7 +154,7 @@ def test_ordered_classes_follow_their_sorted_labels():
 # -- label smoothing ----------------------------------------------------------------------------------------------
 
 
-@tables
+@first_of(TABLE_CLASSIFIERS)
 def test_smoothed_labels_bound_the_confidence(cls):
     X, y = data_for(cls)
     settings = {"max_epochs": 150, "batch_size": 50}

@@ -121,14 +121,14 @@ def test_settings_that_json_has_no_word_for_come_back(tmp_path):
         "hidden": [8, 4],
         "batch_size": np.int64(16),
         "learning_rate": np.float32(0.25),
-        "max_time": float("inf"),
+        "gradient_clip": 1e-310,
         "random_state": np.random.RandomState(5),
     }
     model = small(MLPClassifier, **settings).fit(X, y)
     back = load(model.save(tmp_path))
     assert back.class_weight == {"low": 2.0, "mid": 0.5, "top": 1}
     assert tuple(back.hidden) == (8, 4) and type(back.batch_size) is int and back.learning_rate == 0.25
-    assert back.max_time == float("inf")
+    assert back.gradient_clip == 1e-310
     assert back.random_state is None and back.seed_ == model.seed_
     refitted = small(MLPClassifier, **{**settings, "random_state": back.seed_}).fit(X, y)
     assert np.array_equal(weights_of(refitted), weights_of(model))

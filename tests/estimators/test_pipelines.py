@@ -33,6 +33,7 @@ from estimators.cases import (
     TABLES,
     answers_of,
     data_for,
+    first_of,
     name_of,
     small,
     weights_of,
@@ -42,7 +43,8 @@ from gradus.estimators.mlp import MLPClassifier
 
 every = pytest.mark.parametrize("cls", ESTIMATORS, ids=name_of)
 tables = pytest.mark.parametrize("cls", TABLES, ids=name_of)
-table_classifiers = pytest.mark.parametrize("cls", [c for c in CLASSIFIERS if c in TABLES], ids=name_of)
+TABLE_CLASSIFIERS = [cls for cls in CLASSIFIERS if cls in TABLES]
+table_classifiers = pytest.mark.parametrize("cls", TABLE_CLASSIFIERS, ids=name_of)
 table_regressors = pytest.mark.parametrize("cls", [c for c in REGRESSORS if c in TABLES], ids=name_of)
 
 
@@ -89,7 +91,7 @@ def test_cross_validation_scores_each_fold(cls):
 
 def test_a_search_over_two_processes_finds_what_one_finds():
     X, y = load_iris(return_X_y=True)
-    estimators = [small(c, max_epochs=5) for c in CLASSIFIERS if c in TABLES]
+    estimators = [small(cls, max_epochs=5) for cls in TABLE_CLASSIFIERS]
     pipe = Pipeline([("scale", StandardScaler()), ("net", estimators[0])])
     grid = {"net__hidden": [(), (16,)], "net": estimators}
     alone, together = (
@@ -126,7 +128,7 @@ def test_an_error_crosses_the_border_of_a_process_with_its_words():
     assert caught.value.mend.startswith("lower learning_rate")
 
 
-@table_classifiers
+@first_of(TABLE_CLASSIFIERS)
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
 def test_probabilities_can_be_calibrated(cls, method):
     rng = np.random.default_rng(0)
@@ -141,7 +143,7 @@ def test_probabilities_can_be_calibrated(cls, method):
     assert after < before - 0.02
 
 
-@table_classifiers
+@first_of(TABLE_CLASSIFIERS)
 def test_it_votes_beside_others_and_bags(cls):
     X, y = load_iris(return_X_y=True)
     members = [("net", small(cls, max_epochs=10)), ("linear", make_pipeline(StandardScaler(), LogisticRegression()))]
@@ -165,7 +167,7 @@ def test_regressors_stack_vote_and_transform_targets(cls):
     assert MultiOutputRegressor(net).fit(X, np.column_stack([y, -y])).predict(X).shape == (50, 2)
 
 
-@tables
+@first_of(TABLES)
 def test_features_can_be_judged_from_outside(cls):
     X, y = data_for(cls, n=100)
     model = small(cls, max_epochs=40).fit(X, y)

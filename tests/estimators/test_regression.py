@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-from estimators.cases import REGRESSORS, data_for, name_of, small
+from estimators.cases import REGRESSORS, data_for, first_of, name_of, small
 from gradus.core.errors import InputError, SettingError
 from gradus.estimators.mlp import MLPRegressor
 
@@ -36,7 +36,7 @@ def log_likelihood(model, X, y):
 
 # A Poisson distribution has no width of its own, and diabetes progression spreads far wider than its mean says.
 @pytest.mark.parametrize("head", [*REAL_HEADS, "negative_binomial"])
-@every
+@first_of(REGRESSORS)
 def test_the_distribution_beats_the_marginal_gaussian_on_real_data(cls, head, diabetes):
     X, y, X_val, y_val, X_test, y_test = diabetes
     model = small(cls, head=head, **STEADY).fit(X, y, None, X_val, y_val)
@@ -48,7 +48,7 @@ def test_the_distribution_beats_the_marginal_gaussian_on_real_data(cls, head, di
 
 
 @pytest.mark.parametrize("head", COUNT_HEADS)
-@every
+@first_of(REGRESSORS)
 def test_the_distribution_of_counts_beats_a_marginal_of_its_kind(cls, head):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 3))
@@ -89,7 +89,7 @@ def test_ninety_percent_intervals_hold_ninety_percent(head):
 
 
 @pytest.mark.parametrize("head", ["quantile", "gaussian_learned"])
-@every
+@first_of(REGRESSORS)
 def test_intervals_hold_on_real_data(cls, head, diabetes):
     X, y, X_val, y_val, X_test, y_test = diabetes
     model = small(cls, head=head, **STEADY).fit(X, y, None, X_val, y_val)
@@ -134,7 +134,7 @@ def test_another_unit_of_the_inputs_changes_nothing(head):
 
 
 @pytest.mark.parametrize("head", [h for h in HEADS if h != "mixture"])
-@every
+@first_of(REGRESSORS)
 def test_several_outputs_at_once(cls, head):
     X, y = data_for(cls)
     both = np.column_stack([y, 200 - y])
@@ -166,7 +166,7 @@ def test_wrong_targets_are_refused(cls):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@every
+@first_of(REGRESSORS)
 def test_a_constant_target_is_predicted(cls, head):
     X, _ = data_for(cls)
     model = small(cls, head=head, max_epochs=30).fit(X, np.full(50, 7.0))

@@ -4,15 +4,16 @@ import sys
 import threading
 import time
 
-import forks
 import pytest
-from training.small import assert_same, classifier, measured, rows, state, trainer
 
+import forks
 from gradus.core.errors import StorageError
 from gradus.training.checkpoints import CheckpointStore
 from gradus.training.interrupts import Signals, interruptible
 from gradus.training.losses import head_loss
+from training.small import assert_same, classifier, measured, rows, state, trainer
 
+pytestmark = pytest.mark.usefixtures("no_sync")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
 

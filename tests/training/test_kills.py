@@ -7,12 +7,12 @@ import signal
 import sys
 import time
 
-import forks
 import pytest
-from training.small import assert_same, classifier, measured, rows, state, trainer
 
+import forks
 from gradus.core.storage import TEMPORARY_SUFFIX
 from gradus.training.checkpoints import CheckpointStore
+from training.small import assert_same, classifier, measured, rows, state, trainer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
@@ -154,7 +154,7 @@ def kill_before_each(tmp_path, number, chosen):
 
 def test_a_kill_before_some_operations_on_files(tmp_path):
     source = random.Random(3)
-    kill_before_each(tmp_path, 0, lambda n: sorted(source.sample(range(n), 5)))
+    kill_before_each(tmp_path, 0, lambda n: sorted(source.sample(range(n), 3)))
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from training.small import Crash, classifier, crash_at, measured, rows, trainer
 
 from gradus.core.errors import InputError, NonFiniteError
 from gradus.core.trees import flatten
@@ -12,6 +11,9 @@ from gradus.data.batches import TensorBatches
 from gradus.training.checkpoints import CheckpointStore
 from gradus.training.losses import Loss, head_loss
 from gradus.training.player import Player
+from training.small import Crash, classifier, crash_at, measured, rows, trainer
+
+pytestmark = pytest.mark.usefixtures("no_sync")
 
 
 def weights(network):

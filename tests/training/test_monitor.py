@@ -5,12 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training.small import Flat, assert_same, classifier, measured, rows, state, trainer
 
 from gradus.data.batches import TensorBatches
 from gradus.training.losses import Loss
 from gradus.training.monitor import Monitor
 from gradus.training.options import TrainingOptions
+from training.small import Flat, assert_same, classifier, measured, rows, state, trainer
 
 
 def scripted(values, key="loss"):
@@ -86,7 +86,9 @@ def test_the_weights_of_the_best_epoch_come_back_bit_for_bit_buffers_included(av
 
 def test_where_every_validation_fails_the_last_weights_stay():
     last = []
-    trained = run([math.nan] * 2, patience=5, callbacks=[lambda t, e: last.append(next(t.network.parameters()).clone())])
+    trained = run(
+        [math.nan] * 2, patience=5, callbacks=[lambda t, e: last.append(next(t.network.parameters()).clone())]
+    )
     assert trained.monitor.best_epoch == -1
     assert torch.equal(next(trained.network.parameters()), last[-1])
 

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
-from training.small import CLASSES, FEATURES, Flat, classifier, rows, trainer
 
 from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import derive, generator, isolated
@@ -14,6 +13,7 @@ from gradus.training.loop import Trainer
 from gradus.training.losses import Loss, head_loss
 from gradus.training.options import TrainingOptions
 from gradus.training.player import Player
+from training.small import CLASSES, FEATURES, Flat, classifier, rows, trainer
 
 DOUBLE = torch.float64
 
@@ -31,7 +31,7 @@ def gradient_of(network, loss, batch, accumulate, **options):
     return gradient, float(player.totals[0]), float(player.counts[0])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     n=st.integers(1, 20), parts=st.integers(1, 25), weighted=st.booleans(), seed=st.integers(0, 99), l2=st.booleans()
 )
@@ -64,7 +64,7 @@ def token_loss(network, batch, source):
     return Loss((each * batch["mask"]).sum(), batch["mask"].sum(), {})
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=12), parts=st.integers(1, 13), seed=st.integers(0, 99))
 def test_accumulation_over_sentences_of_unequal_length_counts_tokens(lengths, parts, seed):
     lengths[0] = max(1, lengths[0])

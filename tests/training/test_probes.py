@@ -1,12 +1,12 @@
 import pytest
 import torch
 from torch import nn
-from training.small import classifier, rows
 
 from gradus.core import threads as core_threads
 from gradus.training import probes
 from gradus.training.losses import Loss, head_loss
 from gradus.training.probes import choose_precision, choose_threads
+from training.small import classifier, rows
 
 
 class Clock:

@@ -3,10 +3,10 @@ import re
 
 import pytest
 from rich.console import Console
-from training.small import Crash, crash_at, measured, rows, trainer
 
 from gradus.training import loop
 from gradus.training.progress import ProgressBar
+from training.small import Crash, crash_at, measured, rows, trainer
 
 
 def terminal(width=160):

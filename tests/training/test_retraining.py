@@ -5,7 +5,6 @@ import signal
 import numpy as np
 import pytest
 import torch
-from training.small import Crash
 
 from gradus.core.errors import SettingError
 from gradus.core.randomness import derive, isolated
@@ -13,7 +12,9 @@ from gradus.data.batches import TensorBatches
 from gradus.estimators import gradient
 from gradus.estimators.mlp import MLPClassifier
 from gradus.training.observers import observed_by
+from training.small import Crash
 
+pytestmark = pytest.mark.usefixtures("no_sync")
 SOURCE = np.random.default_rng(0)
 X = SOURCE.normal(size=(90, 5))
 W = SOURCE.normal(size=5)

@@ -14,11 +14,11 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
     StepLR,
 )
-from training.small import classifier, rows, trainer
 
 from gradus.training.losses import head_loss
 from gradus.training.options import TrainingOptions
 from gradus.training.schedules import factor, plateau_init, plateau_step
+from training.small import classifier, rows, trainer
 
 
 def optimizer():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from gradus.applications.tabular import TabularClassifier, TabularRegressor, che
 from gradus.applications.vision import ImageClassifier
 from gradus.core.errors import DataError
 from gradus.data.columns import infer_columns
-from gradus.data.dataset import Dataset
+from gradus.data.dataset import Dataset, Note
+from gradus.data.tables import LARGEST, without_values_beyond
 from gradus.estimators.exhibit import Exhibit, Picture
 from gradus.estimators.exhibits import calibration, confusion_matrix, per_class, residuals
 from gradus.estimators.exhibits_of_rows import (
@@ -45,6 +47,12 @@ class Table(Application):
     """Rows of numbers, categories, dates and gaps."""
 
     kind = "table"
+
+    def __init__(self, data: Dataset, task: str = "auto") -> None:
+        notes: list[Note] = []
+        table: Any = data.X
+        reduced = without_values_beyond(LARGEST, table, notes)
+        super().__init__(replace(data, X=reduced, notes=(*data.notes, *notes)) if notes else data, task)
 
     def _check(self, estimator: Any) -> None:
         table: Any = self.data.X

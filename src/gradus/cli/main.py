@@ -16,7 +16,7 @@ from gradus.core.errors import GradusError
 
 __all__ = ["app", "main", "run"]
 
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
+INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, what a shell reports
 USAGE = 2
 FAULT = 70  # EX_SOFTWARE: the program is wrong, not the person
 
@@ -52,8 +52,8 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code.
 
-    0 is success, 2 an error that the message tells how to mend, 70 a fault of Gradus, 130 an interrupt. With
-    ``GRADUS_DEBUG=1`` in the environment errors are raised as they are.
+    0 is success, 2 an error that the message tells how to mend, 70 a fault of Gradus, 130 an interrupt,
+    143 a SIGTERM. With ``GRADUS_DEBUG=1`` in the environment errors are raised as they are.
     """
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="gradus", standalone_mode=False)
@@ -64,6 +64,8 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except SystemExit as end:  # SIGTERM, answered by the run
+        code = end.code
     except Exception as error:
         if os.environ.get("GRADUS_DEBUG") == "1":
             raise
@@ -71,6 +73,8 @@ def run(arguments: Sequence[str]) -> int:
         _complain(f"error: {sentence}")
     if code == INTERRUPTED:
         _complain("stopped: interrupted from the keyboard")
+    elif code == TERMINATED:
+        _complain("stopped: terminated from outside")
     return code if isinstance(code, int) else 0
 
 

@@ -86,9 +86,7 @@ def _read_array(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            array = np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
-        # another machine's byte order is of no use to pandas or torch
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+            return np.lib.format.read_array(file, allow_pickle=False, max_header_size=MAX_HEADER)
     except (ValueError, MemoryError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise _refused(path, "a complete array", f"a damaged one ({error})", "save it again") from error
 

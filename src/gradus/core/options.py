@@ -48,7 +48,9 @@ class Setting:
             if self.high is not None:
                 bounds += f"{' and' if bounds else ''} <= {self.high:.10g}"
             words.append(" or ".join(_type_name(p) for p in plain) + bounds)
-        if type(None) in _parts(self.kind):
+        if Any in _parts(self.kind) and int not in plain:
+            words.append("integer")  # what can be written; generators cannot
+        if {type(None), Any} & set(_parts(self.kind)):
             words.append("none")
         return ", ".join(words)
 
@@ -140,7 +142,7 @@ def parse_setting(cls: type, name: str, text: str) -> Any:
     parts = _parts(setting.kind)
     if word in map(str, setting.choices):
         return next(c for c in setting.choices if str(c) == word)
-    if type(None) in parts and word.lower() in {"none", "null", ""}:
+    if {type(None), Any} & set(parts) and word.lower() in {"none", "null", ""}:
         return None
     for part in parts:
         value = _parse(word, part)

@@ -40,7 +40,7 @@ def read_npz(
     DataError
         If it holds pickled objects, is damaged, or no array can be told to be the inputs or the labels.
     """
-    arrays = load_npz(path)
+    arrays = {name: _native(array) for name, array in load_npz(path).items()}
     return arrays_dataset(
         arrays,
         name=path.stem,
@@ -67,7 +67,7 @@ def read_npy(
     ``x.npy`` belongs with ``y.npy``, ``images.npy`` with ``labels.npy``, ``data.npy`` with ``target.npy``;
     a prefix or suffix such as ``x_train.npy`` may stand around both names.
     """
-    X = load_npy(path)
+    X = _native(load_npy(path))
     found = None
     words = {"x": "y", "images": "labels", "image": "label", "data": "target", "features": "labels"}
     for ours, theirs in words.items():
@@ -75,7 +75,7 @@ def read_npy(
         if n and (path.parent / f"{stem}.npy").is_file():
             found = path.parent / f"{stem}.npy"
             break
-    arrays = {"x": X} if found is None else {"x": X, "y": load_npy(found)}
+    arrays = {"x": X} if found is None else {"x": X, "y": _native(load_npy(found))}
     notes = [] if found is None else [Note("labels", f"taken from {found.name} beside {path.name}")]
     if X.ndim == 2 and found is None:
         frame = _frame(X, None)
@@ -93,6 +93,11 @@ def read_npy(
     return arrays_dataset(
         arrays, name=path.stem, origin=str(path), columns=columns, require_target=require_target, notes=notes
     )
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """Return an array in this machine's byte order: pandas and torch know no other."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def arrays_dataset(

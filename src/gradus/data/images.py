@@ -218,7 +218,7 @@ def _skip_damaged(damaged: list[str], total: int, notes: list[Note]) -> None:
     if len(damaged) > DAMAGED_SHARE * total:
         raise DataError(
             "whole images",
-            f"{len(damaged)} damaged of {total}, {damaged[0]} first",
+            f"{len(damaged)} damaged {'one' if len(damaged) == 1 else 'ones'} among {total}, {damaged[0]} first",
             "replace or remove them",
         )
     shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")

@@ -13,7 +13,7 @@ from gradus.data.columns import MANY_CATEGORIES, date_format, infer_columns, loo
 from gradus.data.dataset import Dataset, Note, brief
 from gradus.data.fingerprint import row_hashes
 
-__all__ = ["LARGEST", "TARGET_NAMES", "clean_labels", "guess_target", "table_dataset"]
+__all__ = ["LARGEST", "TARGET_NAMES", "clean_labels", "guess_target", "table_dataset", "without_values_beyond"]
 
 LARGEST = 1e36  # single precision ends at 3.4e38, and sums of such values must stay below
 
@@ -125,7 +125,7 @@ def _assemble(
         if left:
             notes.append(Note("columns", "left out: they are not among the columns asked for", left))
         X = X[kept]
-    X = _within_reach(X, notes)
+    X = without_values_beyond(np.finfo(np.float64).max, X, notes)
     if require_target:
         found = X.shape[1]
         X = _clean_columns(X, notes)
@@ -150,16 +150,26 @@ def _assemble(
     return data
 
 
-def _within_reach(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
-    """Take for missing what single precision, in which networks compute, cannot tell from infinity."""
+def without_values_beyond(limit: float, X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
+    """Return the table with numbers beyond a limit as missing values, and add a note on each column with some.
+
+    Examples
+    --------
+    >>> notes = []
+    >>> without_values_beyond(1e36, pd.DataFrame({"size": [1.0, 1e300]}), notes)["size"].tolist()
+    [1.0, nan]
+    >>> print(notes[0])
+    column 'size': values beyond 1e36 in size were taken as missing
+    """
     for column in X.columns:
         if not pd.api.types.is_float_dtype(X[column].dtype):
             continue
         values = X[column].to_numpy(dtype=float, na_value=np.nan)
-        beyond = np.abs(values) > LARGEST
+        beyond = np.abs(values) > limit
         if beyond.any():
             X = X.assign(**{column: X[column].where(~beyond)})
-            what = "infinite values" if np.isinf(values[beyond]).all() else "values beyond 1e36 in size"
+            finite = np.isfinite(values[beyond]).any()
+            what = f"values beyond {limit:.0e} in size".replace("+", "") if finite else "infinite values"
             notes.append(Note(f"column {column!r}", f"{what} were taken as missing", int(beyond.sum())))
     return X
 

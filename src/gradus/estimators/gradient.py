@@ -204,11 +204,11 @@ class GradientEstimator(TrainingOptions, Estimator):
             n_rows = len(next(iter(train.values())))
             # One batch holds everything: double precision costs nothing at that size, and makes the sum over rows
             # independent of their order, so that a weight of two equals a row twice.
-            if n_rows <= self.batch_size and self.precision == "float32" and device.type != "mps":
+            if n_rows <= options.batch_size and self.precision == "float32" and device.type != "mps":
                 dtype = torch.float64
             tensors = {name: _as(tensor, dtype).to(device) for name, tensor in train.items()}
             batches: Batches = TensorBatches(
-                tensors, batch_size=min(self.batch_size, n_rows), seed=derive(seed, "order")
+                tensors, batch_size=min(options.batch_size, n_rows), seed=derive(seed, "order")
             )
         else:
             batches = train if device.type == "cpu" else OnDevice(train, device)
@@ -354,8 +354,10 @@ class GradientEstimator(TrainingOptions, Estimator):
 
 def replace_options(estimator: TrainingOptions, **changes: Any) -> TrainingOptions:
     """Return the training settings of ``estimator`` alone, with ``changes``."""
-    names = TrainingOptions.__dataclass_fields__
-    return TrainingOptions(**{name: getattr(estimator, name) for name in names} | changes)
+    values = {name: getattr(estimator, name) for name in TrainingOptions.__dataclass_fields__}
+    # searches draw NumPy numbers, which not every torch function takes
+    native = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    return TrainingOptions(**native | changes)
 
 
 def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:

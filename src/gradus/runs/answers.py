@@ -17,6 +17,7 @@ from gradus.data.columns import infer_columns
 from gradus.data.dataset import Note, brief
 from gradus.data.frames import as_number, as_text, date_parts, written_as
 from gradus.data.reading import read
+from gradus.data.tables import LARGEST, without_values_beyond
 from gradus.estimators.persistence import load
 from gradus.practice.answers import predict
 from gradus.practice.baselines import Part
@@ -78,11 +79,14 @@ def predict_run(
         words = {"table": "a table", "images": "images"}
         raise DataError(f"{words[kind]}, as the run was fitted on", words[rows.kind], "pass data of the same kind")
     model, fitted_on = _model(folder, record)
-    notes = [*rows.notes, *_strange_values(rows.X, fitted_on)]
+    X, notes = rows.X, list(rows.notes)
+    if isinstance(X, pd.DataFrame):
+        X = without_values_beyond(LARGEST, X, notes)
+    notes += _strange_values(X, fitted_on)
     for note in notes:
         if console is not None:
             console.print(f"note {note}", markup=False, soft_wrap=True)
-    frame = _frame(model, rows.X, record)
+    frame = _frame(model, X, record)
     if rows.row_names is not None:
         frame.insert(0, "file", rows.row_names)
     if target is not None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +40,7 @@ from gradus.runs.record import (
 )
 from gradus.runs.report import write_report
 from gradus.training.checkpoints import CheckpointStore
+from gradus.training.interrupts import TERMINATED
 from gradus.training.observers import observed_by
 from gradus.training.progress import ProgressBar
 
@@ -148,8 +152,11 @@ def resume_run(path: str | Path, *, console: Console | None = None) -> RunFolder
 def _check_checkpoints(folder: RunFolder) -> None:
     """Refuse to go on where nothing intact is left to go on from, before the record is written anew."""
     for phase in folder.checkpoints.iterdir() if folder.checkpoints.is_dir() else ():
-        if phase.is_dir():
+        try:
             CheckpointStore(phase).latest()
+        except DamagedFileError as error:
+            mend = f"restore it from a copy, or remove {folder.checkpoints} to train from the start"
+            raise DamagedFileError(error.expected, error.received, mend) from None
 
 
 def prepare_again(folder: RunFolder, record: RunRecord) -> Prepared:
@@ -220,7 +227,7 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
         folder.write_record(record)
         teller = _Teller(folder, record, console)
         teller.begin(started)
-        with _ending(folder, record, begin):
+        with _terminable(), _ending(folder, record, begin, teller):
             parts = {name: getattr(started.parts, name) for name in ("train", "valid", "test")}
             train, valid, test = ((_rows(data.X, rows), app.y[rows]) for rows in parts.values())
             test = app.test if app.test is not None else test
@@ -238,7 +245,32 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
 
 
 @contextmanager
-def _ending(folder: RunFolder, record: RunRecord, begin: float) -> Iterator[None]:
+def _terminable() -> Iterator[None]:
+    """End in order at a SIGTERM also while no network trains; a second one must not cut the end short.
+
+    As in `gradus.training.interrupts`, which takes over while a network trains and can answer better.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(TERMINATED)
+
+    found = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except SystemExit:
+        raise
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if found is None else found)
+        raise
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if found is None else found)
+
+
+@contextmanager
+def _ending(folder: RunFolder, record: RunRecord, begin: float, teller: _Teller) -> Iterator[None]:
     """Leave a record that says how the run ended, also when it was stopped or failed."""
     try:
         yield
@@ -250,6 +282,8 @@ def _ending(folder: RunFolder, record: RunRecord, begin: float) -> Iterator[None
         record.next_commands = [f"gradus resume {shlex.quote(str(folder.path))}"]
         folder.write_record(record)
         folder.log(f"{record.status}: {record.error or type(error).__name__}")
+        if stopped:
+            teller.say(f"  stopped; go on with {record.next_commands[0]}")
         raise
 
 

@@ -521,7 +521,8 @@ class RunFolder:
         try:
             found = yaml.safe_load(read_bytes(self.config, 1 << 20))
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            problem = " ".join(str(error).split())[:120]
+            mark, said = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+            problem = " ".join(f"{f'line {mark.line + 1}: ' if mark else ''}{said}".split())[:120]
             raise DamagedFileError(f"settings as YAML in {self.config}", problem, "restore the file") from error
         found = {} if found is None else found
         if isinstance(found, dict) and not all(map(_is_setting, found.values())):

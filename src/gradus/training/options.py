@@ -63,7 +63,8 @@ class TrainingOptions:
     n_threads: int | Literal["auto"] = option(
         "auto", "processor threads; auto: the number a timed probe finds faster", low=1
     )
-    random_state: Any = option(None, "seed of everything random; none draws one and stores it as seed_")
+    # anything `resolve_seed` takes; from text, a whole number or none
+    random_state: int | Any | None = option(None, "seed of everything random; none draws one and stores it as seed_")
     checkpoint: str | None = option(
         None, "folder of checkpoints; a fit that finds one there goes on from it, bit for bit"
     )

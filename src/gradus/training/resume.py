@@ -54,9 +54,7 @@ def save_trainer(trainer: Trainer, store: CheckpointStore) -> None:
         "history": trainer.history,
         "random": random_states(trainer.device),
     }
-    score = (
-        None if monitor is None or not trainer.history else monitor.sign * trainer.history[-1][monitor.key]
-    )
+    score = None if monitor is None or not trainer.history else monitor.sign * trainer.history[-1][monitor.key]
     store.save(trainer.step, {"model": dict(trainer.network.state_dict()), "state": state}, score=score)
 
 
