@@ -78,7 +78,10 @@ def sides_table(record: dict[str, Any]) -> str:
     for side, about in record["sides"].items():
         cells = [about["label"], f"{median(rows[side, counts[0]]['accuracy']):.4f}"]
         for count in counts:
-            row = rows[side, count]
+            row = rows.get((side, count))
+            if row is None:
+                cells.append("")
+                continue
             ratio = row["ratio"]
             measured = f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
             cells.append(f"{measured}, {row['median_seconds']:.2f} s" if row["comparable"] else "not comparable")

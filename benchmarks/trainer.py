@@ -93,7 +93,8 @@ def run(row: Row, side: Side, work: Workload, seed: int) -> None:
 
 def measure(work: Workload, sides: dict[str, Side], threads: Sequence[str], repeats: int) -> list[Row]:
     """Let the sides take turns, each round beginning with another one, after each has warmed up."""
-    rows = [Row(name, count) for name in sides for count in threads]
+    pairs = [(name, count) for name in sides for count in threads]
+    rows = [Row(name, count) for name, count in pairs if count == threads[0] or sides[name].one_thread]
     for row in rows:
         run(Row(row.side, row.threads), sides[row.side], work.head(WARM_UP_BATCHES), 0)
     for repeat in range(repeats):

@@ -51,6 +51,8 @@ class Side:
         Whether it trains convolutional networks.
     framework : bool
         Whether it is one of the peers that Gradus is to beat by 1.4.
+    one_thread : bool
+        Whether it is measured on one thread too; of a library's two settings, the faster one is.
     """
 
     label: str
@@ -60,6 +62,7 @@ class Side:
     module: str
     images: bool = True
     framework: bool = False
+    one_thread: bool = True
 
     @property
     def present(self) -> bool:
@@ -104,7 +107,7 @@ def tensors(work: Workload, seed: int) -> Fitted:
     model = network(work)
     inputs, targets = work.tensors
     if work.channels:
-        model = model.to(memory_format=torch.channels_last)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     model.train()
     for _ in range(work.epochs):
@@ -302,6 +305,7 @@ SIDES: dict[str, Side] = {
         package="lightning",
         module="lightning",
         framework=True,
+        one_thread=False,
     ),
     "lightning_bare": Side(
         label="Lightning Trainer, extras off",
@@ -318,6 +322,7 @@ SIDES: dict[str, Side] = {
         package="keras",
         module="keras",
         framework=True,
+        one_thread=False,
     ),
     "keras_quiet": Side(
         label="Keras, verbose=0",

@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ def network(work: Workload) -> nn.Sequential:
     return nn.Sequential(*blocks, *dense)
 
 
-def _standardized(train: np.ndarray, test: np.ndarray, axis: int | None) -> dict[str, np.ndarray]:
+def _standardized(train: np.ndarray, test: np.ndarray, axis: int | None) -> dict[str, Any]:
     mean, std = train.mean(axis), train.std(axis)
     std = np.where(std == 0, 1.0, std)
     parts = {"x_train": (train - mean) / std, "x_test": (test - mean) / std}
@@ -146,19 +147,19 @@ def mnist() -> Workload:
         raise SystemExit(f"error: expected vision/mnist.npz under GRADUS_DATA, got {path}; set GRADUS_DATA")
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    train, test = (arrays[name].astype(np.float64)[:, None] for name in ("x_train", "x_test"))
+    train, test = arrays["x_train"][:10_000], arrays["x_test"][:4000]
     return Workload(
         title="MNIST, conv32-conv64-fc128, batch 128, 1 epoch",
-        data="MNIST, the first 10,000 pictures of the training set to train and the 10,000 of the test set to test",
+        data="MNIST, the first 10,000 training pictures to train and the first 4,000 test pictures to test",
         y_train=arrays["y_train"][:10_000].astype(np.int64),
-        y_test=arrays["y_test"].astype(np.int64),
+        y_test=arrays["y_test"][:4000].astype(np.int64),
         hidden=(128,),
         channels=(32, 64),
         batch_size=128,
         epochs=1,
-        tolerance=0.01,
+        tolerance=0.015,
         target=0.67,
-        **_standardized(train[:10_000], test, None),
+        **_standardized(train[:, None].astype(np.float64), test[:, None].astype(np.float64), None),
     )
 
 

@@ -256,7 +256,7 @@ def test_a_stopped_training_is_not_taken_up_again():
 # -- inside others ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_inside_a_search_every_candidate_is_monitored(n_jobs):
     X, y = data_for(MLPClassifier)
     monitor = callback.ScoringMonitor(scoring="accuracy")
@@ -269,7 +269,7 @@ def test_inside_a_search_every_candidate_is_monitored(n_jobs):
     assert refit is None or search.best_estimator_.score(X, y) in [row["accuracy"] for row in rows]
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_bar_on_a_search_reaches_the_epochs(n_jobs, capsys):
     X, y = data_for(MLPClassifier)
     bar = callback.ProgressBar(max_propagation_depth=None)

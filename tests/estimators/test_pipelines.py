@@ -120,6 +120,7 @@ def test_a_bad_setting_inside_a_search_is_told(cls):
         GridSearchCV(small(cls), {"dropout": [2.0]}, cv=2, error_score="raise").fit(X, y)
 
 
+@pytest.mark.slow
 def test_an_error_crosses_the_border_of_a_process_with_its_words():
     cls = MLPClassifier
     X, y = data_for(cls)

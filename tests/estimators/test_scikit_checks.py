@@ -4,11 +4,12 @@ import pytest
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from estimators.cases import TABLES, name_of
+from gradus.applications.tabular import TabularClassifier
 from gradus.core.options import settings_of
 from gradus.estimators.mlp import MLPRegressor
 
 # A few small steps over few rows: the checks want R squared above 0.5 and 83 % right.
-QUICK = {"hidden": (16,), "max_epochs": 12, "learning_rate": 0.03, "batch_size": 32}
+QUICK = {"hidden": (16,), "max_epochs": 15, "learning_rate": 0.03, "batch_size": 32}
 
 # What scikit-learn itself leaves out, and why. Nothing else may be skipped.
 LEFT_OUT = {
@@ -20,9 +21,7 @@ LEFT_OUT = {
 its_own_cast = pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning:sklearn")
 
 
-@its_own_cast
-@parametrize_with_checks([cls(**QUICK) for cls in TABLES])
-def test_quick_settings(estimator, check):
+def check_or_know_why_not(estimator, check):
     try:
         check(estimator)
     except pytest.skip.Exception:
@@ -32,6 +31,19 @@ def test_quick_settings(estimator, check):
             raise
         name = check.func.__name__
         assert name in LEFT_OUT, f"{name}: {error}"
+
+
+@its_own_cast
+@parametrize_with_checks([TabularClassifier(**QUICK)])
+def test_quick_settings(estimator, check):
+    check_or_know_why_not(estimator, check)
+
+
+@pytest.mark.slow
+@its_own_cast
+@parametrize_with_checks([cls(**QUICK) for cls in TABLES if cls is not TabularClassifier])
+def test_quick_settings_of_the_others(estimator, check):
+    check_or_know_why_not(estimator, check)
 
 
 def run_all(estimator):

@@ -9,13 +9,20 @@ import pytest
 from estimators.cases import CLASSIFIERS, ESTIMATORS, answers_of, data_for, name_of, small
 from gradus.core.errors import SettingError
 from gradus.core.options import parse_setting, settings_of
+from gradus.training.options import TrainingOptions
 
 every = pytest.mark.parametrize("cls", ESTIMATORS, ids=name_of)
 
 
 def each(keep=lambda setting: True):
-    """Run a test for every setting of every estimator that it is about."""
-    pairs = [(cls, name) for cls in ESTIMATORS for name, setting in settings_of(cls).items() if keep(setting)]
+    """Run a test for every setting that it is about: those all share once, and each estimator's own."""
+    shared = settings_of(TrainingOptions)
+    pairs = [
+        (cls, name)
+        for cls in ESTIMATORS
+        for name, setting in settings_of(cls).items()
+        if keep(setting) and (cls is ESTIMATORS[0] or name not in shared)
+    ]
     return pytest.mark.parametrize(("cls", "name"), pairs, ids=[f"{cls.__name__}-{name}" for cls, name in pairs])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ class ImageClassifier(GradientClassifier):
     ----------
     Goodfellow et al. 2016, chapter 9; §12.2.
     """
+
+    _double: ClassVar[bool] = False
 
     network: Literal["convolutional", "mlp"] = option("convolutional", "kind of network that reads the pixels")
     channels: tuple[int, ...] = option((32, 64), "channels of each convolutional block", low=1)

@@ -69,7 +69,11 @@ def fit(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
-    """Take data from a baseline to a network, a test score and a report."""
+    """Take data from a baseline to a network, a test score and a report.
+
+    Ctrl-C while the network trains keeps the best weights so far and goes on to test and report (exit code 0);
+    twice or at another time it stops the run (130), as SIGTERM does (143): `gradus resume` goes on.
+    """
     settings = pairs(setting or [])
     if max_time is not None and not 0 < max_time < math.inf:
         raise SettingError("--max-time above 0 seconds", f"{max_time:g}", "leave it out for no limit")

@@ -51,6 +51,15 @@ def runs(
         table((list(row.values()) for row in rows), [name.replace("_", " ") for name in rows[0]])
 
 
+def _status(folder: Any, record: Any) -> str:
+    """Return a run's status; one that was killed still calls itself running, and only its lock tells."""
+    if record.status != "running":
+        return str(record.status)
+    from gradus.runs.answers import status_of
+
+    return status_of(folder, record)
+
+
 def list_facts(root: Path) -> list[dict[str, Any]]:
     """Return one row a run: where it is, when, what of, how it ended; a damaged one says so in its row."""
     from gradus.core.errors import GradusError
@@ -68,7 +77,7 @@ def list_facts(root: Path) -> list[dict[str, Any]]:
             rung = record.rung(record.chosen)
             row |= {
                 "created": record.created,
-                "status": record.status,
+                "status": _status(folder, record),
                 "data": record.data.name if record.data else None,
                 "task": record.task,
                 "chosen": record.chosen,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,7 +82,17 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run ``gradus`` with the arguments of the process and exit."""
+    _open_streams()
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Give what was closed (``>&-``) an end in nothing, and write what an encoding lacks as its code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        elif isinstance(getattr(sys, name), io.TextIOWrapper):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _explain(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
@@ -89,8 +101,8 @@ def _explain(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
     if hasattr(error, "format_message"):
         return str(usage_error(error, arguments)), USAGE
     if isinstance(error, OSError) and error.strerror:
-        named = "its files" if error.filename is None else repr(os.fspath(error.filename))
-        return f"expected to use {named}, got {error.strerror.lower()}; check path, permissions and disk", USAGE
+        named = "" if error.filename is None else f" {os.fspath(error.filename)!r}"
+        return f"expected to read or write{named}, got {error.strerror.lower()}; check path, permissions and disk", USAGE
     if isinstance(error, MemoryError):
         return "expected enough free memory, got too little; try fewer rows or a smaller batch_size", USAGE
     return f"{type(error).__name__}: {error}; this is a fault of Gradus: GRADUS_DEBUG=1 shows where", FAULT

@@ -50,6 +50,9 @@ def must_exist(path: Path, names: Iterable[str] = ()) -> None:
     """
     if path.exists():
         return
+    if path.is_symlink():
+        received = f"{str(path)!r}, a link that leads nowhere"
+        raise DataError("a file, a folder or the name of a set", received, "check what it points to")
     siblings: list[str] = []
     if path.parent.is_dir():
         siblings = sorted(entry.name for entry in path.parent.iterdir())

@@ -337,7 +337,12 @@ def read_folder(
 
 
 def _names(files: Sequence[Path], folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in files]
+    return [_readable(path.relative_to(folder).as_posix()) for path in files]
+
+
+def _readable(name: str) -> str:
+    """Return a file's name as text that can be written: on Unix it may be bytes in no encoding."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _labels(files: list[Path], root: Path, notes: list[Note]) -> np.ndarray:
@@ -358,7 +363,7 @@ def _labels(files: list[Path], root: Path, notes: list[Note]) -> np.ndarray:
         notes.append(
             Note("folders without an image", f"left alone: {', '.join(sorted(empty)[:5])}", len(empty))
         )
-    return np.array([path.relative_to(root).parts[0] for path in files])
+    return np.array([_readable(path.relative_to(root).parts[0]) for path in files])
 
 
 def _drop_lonely(

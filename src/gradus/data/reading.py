@@ -88,6 +88,9 @@ def read(
                     f"no {role} for a folder of images", repr(value), "its class folders are the target"
                 )
         return read_folder(path, require_target=require_target, image_size=image_size, channels=channels)
+    if not path.is_file():
+        received = f"{str(path)!r}, a pipe or a device"
+        raise DataError("a file or a folder", received, "save its contents as a file first")
     kind = kind_of(path)
     if kind in (".npz", ".npy") and path.suffix.lower() not in COMPRESSIONS:
         read_array = read_npz if kind == ".npz" else read_npy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -38,6 +38,8 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     )
     class_weight: Literal["balanced"] | dict | None = option(None, "weight of each class in the loss")
     label_smoothing: float = option(0.0, "share of a target's probability spread over all classes", low=0, high=0.99)
+
+    _double: ClassVar[bool] = True  # whether answers are computed in double precision
 
     # -- what a subclass gives -----------------------------------------------------------------------------------
 
@@ -234,10 +236,13 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, shape (n, classes), float64; of each label where there are several.
 
-        In double precision from the logits on, so that they sum to one as closely as scikit-learn's metrics ask.
+        Tables are answered in double precision throughout, so that a row's answer does not depend on the rows it
+        comes with; images, whose forward pass takes its time, from the logits on.
         """
         check_is_fitted(self)
-        return self._forward(X, lambda head, parameters: head.probabilities(parameters.cpu().double())).numpy()
+        return self._forward(
+            X, lambda head, parameters: head.probabilities(parameters.cpu().double()), double=self._double
+        ).numpy()
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`."""
@@ -247,7 +252,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
     def predict(self, X: Any) -> np.ndarray:
         """Return the likeliest class of each row, shape (n,), or an indicator matrix of labels."""
         check_is_fitted(self)
-        index = self._forward(X, lambda head, parameters: head.point(parameters)).numpy()
+        index = self._forward(X, lambda head, parameters: head.point(parameters), double=self._double).numpy()
         return index if self.multilabel_ else self.classes_[index]
 
     def predict_distribution(self, X: Any) -> Distribution:

@@ -110,6 +110,7 @@ def fit_source(
         If data or settings cannot be used; nothing is written then.
     """
     given = dict(settings or {})
+    _check_text(source, target, group, time, out, *given.values())
     _check_names(given)
     own = {name: given.pop(name) for name in ("test_fraction", "valid_fraction") if name in given}
     job = Job(
@@ -226,8 +227,8 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
         folder.write_config([*_settings(job), _named(record.estimator), *record.settings], f"{command}")
         folder.write_record(record)
         teller = _Teller(folder, record, console)
-        teller.begin(started)
         with _terminable(), _ending(folder, record, begin, teller):
+            teller.begin(started)
             parts = {name: getattr(started.parts, name) for name in ("train", "valid", "test")}
             train, valid, test = ((_rows(data.X, rows), app.y[rows]) for rows in parts.values())
             test = app.test if app.test is not None else test
@@ -300,13 +301,12 @@ class _Teller:
 
     def begin(self, started: Prepared) -> None:
         app, data, parts = started.app, started.app.data, started.parts
-        self.say(f"{data!r}"[8:-1])
+        self.say(f"data   {data!r}".replace("Dataset(", "")[:-1])
         for note in [*data.notes, *parts.notes]:
-            self.say(f"  note   {note}")
-        self.say(f"  task   {app.task}: {app.why} (change with --task)")
-        n_test = len(parts.test) if app.test is None else len(app.test[1])
-        self.say(f"  split  {len(parts.train):,} train, {len(parts.valid):,} validation, {n_test:,} test: {parts.how}")
-        self.say(f"  run    {self.folder.path}")
+            self.say(f"note   {note}")
+        self.say(f"task   {app.task}: {app.why} (change with --task)")
+        self.say(f"split  {parts.how}")
+        self.say(f"run    {self.folder.path}")
 
     def rung(self, row: LadderRow) -> None:
         if row.status == "fitting":
@@ -314,13 +314,13 @@ class _Teller:
         self.record.ladder.append(rung_record(row))
         self.folder.write_record(self.record)
         if row.valid is None:
-            self.say(f"  {row.name:<32} failed: {row.error}")
+            self.say(f"rung   {row.name:<30} failed: {row.error}")
         else:
             shown = self.record.ladder[-1].valid
             value = "" if shown is None else shown.show()
-            self.say(f"  {row.name:<32} validation {value:>8}   {row.fit_seconds or 0:6.2f} s")
+            self.say(f"rung   {row.name:<30} validation {value:>7}   {row.fit_seconds or 0:6.2f} s")
         for note in row.notes:
-            self.say(f"    note {note}")
+            self.say(f"note   {note}")
 
 
 class _MetricsFile:
@@ -405,6 +405,15 @@ def _text(value: Any) -> str:
     if value is None:
         return "none"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _check_text(*texts: str | Path | None) -> None:
+    """Refuse names that are no text in any encoding: records and reports are UTF-8."""
+    for text in texts:
+        try:
+            str(text).encode()
+        except UnicodeEncodeError:
+            raise DataError("names in UTF-8", ascii(str(text)), "rename the file, or set LC_ALL=C.UTF-8") from None
 
 
 def _check_names(settings: Mapping[str, str]) -> None:
