@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradus.core.errors import InputError, SettingError
-from gradus.training.optimizers import OPTIMIZERS, build_optimizers
+from gradus.training.optimizers import OPTIMIZERS, FusedAdam, build_optimizers
 from gradus.training.options import TrainingOptions
 from training.small import classifier, rows, trainer
 
@@ -156,3 +158,43 @@ def test_nothing_to_train_and_settings_an_optimizer_lacks_are_refused():
         build_optimizers(nn.Linear(2, 2).parameters(), TrainingOptions(optimizer="lbfgs", gradient_clip=1.0))
     with pytest.raises(SettingError, match="momentum above 0 with optimizer='nesterov', got 0"):
         build_optimizers(nn.Linear(2, 2).parameters(), TrainingOptions(optimizer="nesterov", momentum=0.0))
+
+
+@pytest.mark.parametrize(("name", "decay"), [("adam", 0.0), ("adam", 0.1), ("adamw", 0.0), ("adamw", 0.1)])
+def test_the_short_way_through_fused_adam_is_torchs_to_the_bit(name, decay):
+    """Ten steps of `FusedAdam` beside ten of the optimizer alone, with a rate and a decay that change."""
+    options = TrainingOptions(optimizer=name, learning_rate=0.05, weight_decay=decay)
+    torch.manual_seed(0)
+    mine = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 2))
+    theirs = copy.deepcopy(mine)
+    short, (first,), (second,) = (
+        FusedAdam(),
+        build_optimizers(mine.parameters(), options),
+        build_optimizers(theirs.parameters(), options),
+    )
+    taken = 0
+    for step in range(10):
+        for network, optimizer in ((mine, first), (theirs, second)):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.05 / (step + 1)
+            network.zero_grad()
+            network(torch.linspace(-1, 1, 15).reshape(3, 5)).square().sum().backward()
+        if short.step([first]):
+            taken += 1
+        else:
+            first.step()
+        second.step()
+    assert taken == 9, "the first step makes the state, the rest take the short way"
+    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_short_way_is_not_taken_past_a_hook():
+    network = nn.Linear(2, 1)
+    (optimizer,) = build_optimizers(network.parameters(), TrainingOptions())
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    short = FusedAdam()
+    assert short.step([optimizer])
+    optimizer.register_step_pre_hook(lambda *_: None)
+    assert not short.step([optimizer])

@@ -102,7 +102,7 @@ def _explain(error: Exception, arguments: Sequence[str]) -> tuple[str, int]:
         return str(usage_error(error, arguments)), USAGE
     if isinstance(error, OSError) and error.strerror:
         named = "" if error.filename is None else f" {os.fspath(error.filename)!r}"
-        return f"expected to read or write{named}, got {error.strerror.lower()}; check path, permissions and disk", USAGE
+        return f"expected to read or write{named}, got {error.strerror.lower()}; check path, rights and disk", USAGE
     if isinstance(error, MemoryError):
         return "expected enough free memory, got too little; try fewer rows or a smaller batch_size", USAGE
     return f"{type(error).__name__}: {error}; this is a fault of Gradus: GRADUS_DEBUG=1 shows where", FAULT

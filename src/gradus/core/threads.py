@@ -53,7 +53,7 @@ def candidates(limit: int | None = None) -> list[int]:
     return counts if counts[-1] == limit else [*counts, limit]
 
 
-def measure_threads(work: Callable[[], object], *, seconds: float = 0.3, gain: float = 1.15) -> int:
+def measure_threads(work: Callable[[], object], *, seconds: float = 0.06, gain: float = 1.15) -> int:
     """Return the number of threads on which ``work()`` runs fastest.
 
     The candidates take turns, so that a machine that slows down meanwhile slows all of them; more threads must win by
@@ -64,7 +64,7 @@ def measure_threads(work: Callable[[], object], *, seconds: float = 0.3, gain: f
     work : callable
         A side-effect-free piece of the real work, such as one forward and backward pass.
     seconds : float
-        Time to spend in all, in seconds.
+        Time to spend, in seconds; two turns of each candidate are taken at least.
     gain : float
         Speed-up over fewer threads that justifies more of them.
     """

@@ -18,7 +18,7 @@ from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import generator
 from gradus.data.batches import Batch
 from gradus.training.losses import Loss, LossFunction
-from gradus.training.optimizers import build_optimizers, weights_of
+from gradus.training.optimizers import FusedAdam, build_optimizers, weights_of
 from gradus.training.options import TrainingOptions
 from gradus.training.regularizers import constrain_norms_, noisy_weights, penalize_, penalty
 from gradus.training.resume import random_states, restore_random_states
@@ -89,6 +89,8 @@ class Player:
         self._factor = 1.0
         self._bf16 = options.precision == "bf16"
         self._closure = options.optimizer == "lbfgs"
+        self._fused = FusedAdam()
+        self._shares: dict[float, Tensor] = {}
         if options.accumulate > 1:
             _check_parts(network, loss, options.accumulate)
 
@@ -100,8 +102,9 @@ class Player:
             loss = self._search(batch)
         else:
             loss = self._gradients(batch)
-            for optimizer in self.optimizers:
-                optimizer.step()
+            if not self._fused.step(self.optimizers):
+                for optimizer in self.optimizers:
+                    optimizer.step()
         if self.options.max_norm is not None:
             constrain_norms_(self.weights, self.options.max_norm)
         self.totals.append(loss.total)
@@ -143,7 +146,7 @@ class Player:
         with self._noise():
             if options.accumulate == 1:
                 loss = self._forward(batch)
-                torch.autograd.backward(loss.total / loss.count, inputs=self._inputs)
+                torch.autograd.backward(loss.total, self._share(loss), inputs=self._inputs)
                 loss = Loss(loss.total.detach(), loss.count, {})
             else:
                 loss = self._accumulate(batch)
@@ -152,6 +155,16 @@ class Player:
         if options.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, options.gradient_clip)
         return loss
+
+    def _share(self, loss: Loss) -> Tensor:
+        """Return ``1 / count``: backward from the total times this is backward from the mean, an operation less."""
+        count = loss.count
+        if isinstance(count, Tensor):
+            return count.detach().to(loss.total.dtype).reciprocal()
+        share = self._shares.get(count)
+        if share is None or share.dtype != loss.total.dtype:
+            share = self._shares[count] = torch.tensor(1.0 / count, dtype=loss.total.dtype, device=loss.total.device)
+        return share
 
     def _accumulate(self, batch: Batch) -> Loss:
         """Sum the gradients of the parts' totals, then divide once by the whole count: the whole batch's."""
@@ -208,6 +221,7 @@ class Player:
             # The memory is taken up; rates and decays are those of the settings in force.
             optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
             _match_layout(optimizer)
+        self._fused = FusedAdam()
         self.generator.set_state(state["generator"].cpu())
         self._scale(state["factor"])
         # What a timed probe chose there counts, not what it finds faster here: the bits differ.
