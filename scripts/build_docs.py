@@ -30,9 +30,7 @@ def main() -> int:
     sys.stdout.write(log)
     complaints = [line for line in log.splitlines() if COMPLAINT.search(line)]
     if done.returncode or complaints:
-        sys.stdout.write(
-            f"error: the documentation has {len(complaints) or 'some'} complaints, shown above\n"
-        )
+        sys.stdout.write(f"error: the documentation has {len(complaints) or 'some'} complaints, shown above\n")
         return 1
     sys.stdout.write(f"{sum(1 for _ in (ROOT / 'site').rglob('index.html'))} pages in site/\n")
     return 0

@@ -53,9 +53,7 @@ def imported(tree: ast.AST, package: tuple[str, ...]) -> list[tuple[int, str]]:
             parents = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*parents, *([node.module] if node.module else [])])
             # `from gradus import data` names a room as much as `import gradus.data` does
-            names += [
-                (node.lineno, f"{base}.{alias.name}" if base == "gradus" else base) for alias in node.names
-            ]
+            names += [(node.lineno, f"{base}.{alias.name}" if base == "gradus" else base) for alias in node.names]
     return names
 
 
@@ -76,9 +74,7 @@ def forbidden(source: str, path: str) -> list[str]:
     """Pickles in every guise, and prints."""
     wrong = []
     tree = ast.parse(source)
-    wrong += [
-        f"{path}:{line} imports {n}" for line, n in imported(tree, ("gradus",)) if n.split(".")[0] in PICKLERS
-    ]
+    wrong += [f"{path}:{line} imports {n}" for line, n in imported(tree, ("gradus",)) if n.split(".")[0] in PICKLERS]
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -88,8 +84,7 @@ def forbidden(source: str, path: str) -> list[str]:
         pickled |= called.endswith(("read_pickle", "to_pickle"))
         # both default to reading or writing object arrays as pickles in one release of NumPy or another
         pickled |= (
-            called in {"np.load", "np.save", "numpy.load", "numpy.save"}
-            and keywords.get("allow_pickle") != "False"
+            called in {"np.load", "np.save", "numpy.load", "numpy.save"} and keywords.get("allow_pickle") != "False"
         )
         if pickled:
             wrong.append(f"{path}:{node.lineno} {called}")
@@ -103,11 +98,7 @@ def every(check) -> list[str]:
 
 
 def test_every_room_is_in_the_order():
-    rooms = {
-        p.stem if p.is_file() else p.name
-        for p in (SRC / "gradus").iterdir()
-        if p.suffix == ".py" or p.is_dir()
-    }
+    rooms = {p.stem if p.is_file() else p.name for p in (SRC / "gradus").iterdir() if p.suffix == ".py" or p.is_dir()}
     assert rooms - {"__pycache__"} <= set(STANDS_ON)
 
 
@@ -166,11 +157,7 @@ def test_files_stay_readable():
     ids=lambda a: "import" if a is None else " ".join(a),
 )
 def test_starting_loads_nothing_heavy(arguments):
-    act = (
-        ""
-        if arguments is None
-        else f"from gradus.cli.main import run; code = run({arguments!r}); assert code == 0;"
-    )
+    act = "" if arguments is None else f"from gradus.cli.main import run; code = run({arguments!r}); assert code == 0;"
     code = f"import gradus, sys; {act} import json; sys.stderr.write(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code],

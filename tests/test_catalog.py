@@ -66,11 +66,7 @@ def test_every_public_estimator_is_listed():
                 if issubclass(cls, Estimator) and cls.__module__ == info.name and not name.startswith("_"):
                     classes[cls] = (name, info.name)
     # base classes are abstract, everything else is final: what has a subclass is no method of its own
-    found = {
-        place
-        for cls, place in classes.items()
-        if not any(issubclass(c, cls) for c in classes if c is not cls)
-    }
+    found = {place for cls, place in classes.items() if not any(issubclass(c, cls) for c in classes if c is not cls)}
     listed = {(e.name, resolve(e.where).__module__) for e in CATALOG if e.kind == "estimator"}
     assert found == listed
 

@@ -83,9 +83,7 @@ def test_page_runs(page, tmp_path, monkeypatch):
 def test_commands_are_in_blocks_that_run(page):
     """A shell block that is not run could show anything."""
     for language, body, line in blocks(page):
-        assert language in {"python", "console", "text", "toml", "json"}, (
-            f"{page.name}:{line} is {language!r}"
-        )
+        assert language in {"python", "console", "text", "toml", "json"}, f"{page.name}:{line} is {language!r}"
         if language == "text":
             assert not re.search(r"^\$? ?gradus ", body, re.MULTILINE), f"{page.name}:{line} hides a command"
 

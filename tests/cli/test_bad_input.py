@@ -18,12 +18,12 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import forks
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+import forks
 from gradus.cli.main import run
 from gradus.core.lock import RunLock
 from gradus.estimators.persistence import _seal
@@ -818,7 +818,7 @@ def test_the_help_says_what_signals_do(capsys):
 
 
 def shell(script):
-    code = f"import sys; from gradus.cli.main import main; sys.argv[0] = 'gradus'; main()"
+    code = "import sys; from gradus.cli.main import main; sys.argv[0] = 'gradus'; main()"
     gradus = f"{sys.executable} -c {json.dumps(code)}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__import__("gradus").__file__).parents[1])}
     return subprocess.run(

@@ -32,12 +32,8 @@ def finished(tmp_path):
             data=DataRecord(name="digits [8x8]", kind="images", rows=1797),
             metric=MetricRecord(name="accuracy", higher_is_better=True),
             ladder=[
-                RungRecord(
-                    name="linear", kind="classical", valid=score(0.95), test=score(0.94), fit_seconds=0.31
-                ),
-                RungRecord(
-                    name="network", kind="network", valid=score(0.93), test=score(0.92), notes=["short"]
-                ),
+                RungRecord(name="linear", kind="classical", valid=score(0.95), test=score(0.94), fit_seconds=0.31),
+                RungRecord(name="network", kind="network", valid=score(0.93), test=score(0.92), notes=["short"]),
                 RungRecord(name="trees", kind="classical", status="failed", error="MemoryError: too large"),
             ],
             chosen="linear",
@@ -53,10 +49,7 @@ def finished(tmp_path):
 def test_a_run_for_the_eye(finished, capsys):
     assert run(["inspect", str(finished.path)]) == 0
     out = capsys.readouterr().out
-    lines = {
-        name: next(line for line in out.splitlines() if name in line)
-        for name in ("linear", "network", "trees")
-    }
+    lines = {name: next(line for line in out.splitlines() if name in line) for name in ("linear", "network", "trees")}
     assert lines["linear"].split()[0] == ">"
     assert lines["network"].split()[0] != ">"
     assert "short" in lines["network"]

@@ -34,9 +34,7 @@ from gradus.core.strict_json import MAX_JSON_DEPTH, dump_json, parse_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["$", "$float", "$$int"]), inner)
-    ),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["$", "$float", "$$int"]), inner),
 )
 
 
@@ -155,9 +153,7 @@ def test_a_full_disk_leaves_the_old_file(small_disk):
     atomic_write(small_disk / "a", b"n" * 500_000)  # the space of the failed attempt is free again
 
 
-@pytest.mark.parametrize(
-    "number", [errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO]
-)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EIO])
 def test_a_refusal_at_sync_leaves_the_old_file(tmp_path, monkeypatch, number):
     (tmp_path / "a").write_text("old")
 
@@ -223,9 +219,7 @@ def test_only_orphans_are_swept(tmp_path):
     alive = mine.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")
     elsewhere = "." + "0" * 8 + mine[9:]
     old = (
-        mine.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")[: -len(TEMPORARY_SUFFIX) - 8]
-        + "0" * 8
-        + TEMPORARY_SUFFIX
+        mine.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")[: -len(TEMPORARY_SUFFIX) - 8] + "0" * 8 + TEMPORARY_SUFFIX
     )
     names = [alive, elsewhere, old, "a" + TEMPORARY_SUFFIX, ".x" + TEMPORARY_SUFFIX, "a.tmp"]
     for name in names:
@@ -254,9 +248,7 @@ def test_json_round_trip(value):
 
 
 def test_written_json_is_standard(tmp_path):
-    write_json(
-        tmp_path / "a.json", {"loss": [0.1, math.nan, -math.inf], "n": 2**70, "t": (1, 2), "ä": "\udc80"}
-    )
+    write_json(tmp_path / "a.json", {"loss": [0.1, math.nan, -math.inf], "n": 2**70, "t": (1, 2), "ä": "\udc80"})
 
     def refuse(name):
         raise AssertionError(name)
@@ -324,9 +316,7 @@ def test_json_bombs_are_refused_within_a_second(tmp_path, bomb):
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"{", b"NaN", b'{"a": Infinity}', b'"\xff"', b"\x80\x04K\x01.", b"{} {}"]
-)
+@pytest.mark.parametrize("text", [b"", b"{", b"NaN", b'{"a": Infinity}', b'"\xff"', b"\x80\x04K\x01.", b"{} {}"])
 def test_what_is_no_json_is_refused(tmp_path, text):
     (tmp_path / "a").write_bytes(text)
     with pytest.raises(DamagedFileError, match="expected JSON"):
@@ -344,10 +334,7 @@ def test_a_missing_and_an_oversized_file_are_told(tmp_path):
 def test_storage_needs_no_torch():
     code = "import sys, gradus.core.storage, gradus.core.lock; sys.exit('torch' in sys.modules)"
     source = Path(storage.__file__).parents[2]
-    assert (
-        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(source)}).returncode
-        == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(source)}).returncode == 0
 
 
 def test_memory_limit_is_what_the_machine_has():

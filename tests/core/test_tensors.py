@@ -256,9 +256,7 @@ DAMAGED = {
         None,
     ),
     "many tensors": (
-        b"{"
-        + b",".join(b'"%d":{"dtype":"U8","shape":[],"data_offsets":[]}' % i for i in range(300_000))
-        + b"}",
+        b"{" + b",".join(b'"%d":{"dtype":"U8","shape":[],"data_offsets":[]}' % i for i in range(300_000)) + b"}",
         b"",
         None,
     ),
@@ -272,9 +270,7 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_hostile_headers_are_refused_within_a_second(tmp_path, kind):
     path = raw_file(tmp_path / "a.safetensors", *DAMAGED[kind])
-    refused_fast(
-        DamagedFileError, load_tensors, path, match=r"^expected a safetensors file in .*; restore it"
-    )
+    refused_fast(DamagedFileError, load_tensors, path, match=r"^expected a safetensors file in .*; restore it")
 
 
 @pytest.mark.parametrize("length", range(8 + 56 + 12))
@@ -416,10 +412,7 @@ def test_a_sparse_array_over_the_limit_is_refused(tmp_path):
 def million_members(directory_size, count):
     """An archive that lists the same member a million times; count is what its end record claims."""
     name = b"a.npy"
-    entry = (
-        struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0)
-        + name
-    )
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0) + name
     directory = entry * 1_000_000
     size = len(directory) if directory_size is None else directory_size
     end64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 10**6, 10**6, len(directory), 0)
@@ -455,9 +448,7 @@ def bomb(tmp_path_factory):
 
 def test_a_deflate_bomb_is_refused_within_a_second(bomb):
     assert bomb.stat().st_size < 2_000_000
-    refused_fast(
-        DataError, load_npz, bomb, 100_000_000, match="at most 100000000 bytes of arrays in .*, got 2000000"
-    )
+    refused_fast(DataError, load_npz, bomb, 100_000_000, match="at most 100000000 bytes of arrays in .*, got 2000000")
     assert check_npz(bomb)["x"].nbytes == 200_000_000  # within the default limit, and true
 
 

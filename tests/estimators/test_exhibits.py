@@ -119,9 +119,7 @@ def test_learning_curves_pair_training_with_validation_and_leave_gaps():
 
 
 def prediction(**given):
-    return SimpleNamespace(
-        **({"labels": None, "probabilities": None, "classes": None, "values": None} | given)
-    )
+    return SimpleNamespace(**({"labels": None, "probabilities": None, "classes": None, "values": None} | given))
 
 
 def test_the_worst_pictures_are_the_most_surprising_and_only_wrong_ones():
@@ -130,9 +128,7 @@ def test_the_worst_pictures_are_the_most_surprising_and_only_wrong_ones():
     p = prediction(labels=np.array(["a", "a", "a", "b"]), probabilities=q, classes=np.array(["a", "b"]))
     shown = worst_errors_pictures(images, ["b", "b", "a", "b"], p)
     assert [picture.label for picture in shown.pictures] == ["true b, said a (90 %)", "true b, said a (60 %)"]
-    assert (
-        np.asarray(Image.open(io.BytesIO(shown.pictures[0].png))).tolist() == [[85] * 5] * 5
-    )  # 1 of at most 3
+    assert np.asarray(Image.open(io.BytesIO(shown.pictures[0].png))).tolist() == [[85] * 5] * 5  # 1 of at most 3
     assert "2 of 4" in shown.caption
     right = worst_errors_pictures(images, ["a", "a", "a", "b"], p)
     assert right.pictures == () and "None of the 4" in right.caption
@@ -143,9 +139,7 @@ def test_the_worst_rows_keep_their_index_and_a_column_called_true():
     shown = worst_errors_rows(frame, [0.0, 0.0, 0.0], prediction(values=np.array([1.0, -3.0, 2.0])), limit=2)
     assert shown.table["row"].tolist() == [11, 12] and shown.table["off by"].tolist() == [3.0, 2.0]
     assert shown.table["true (column)"].tolist() == [2, 3] and shown.table["size"].tolist() == [8, 9]
-    classes = worst_errors_rows(
-        frame, np.array(["a", "b", "c"]), prediction(labels=np.array(["a", "x", "c"]))
-    )
+    classes = worst_errors_rows(frame, np.array(["a", "b", "c"]), prediction(labels=np.array(["a", "x", "c"])))
     assert classes.table["row"].tolist() == [11]
 
 
@@ -177,9 +171,7 @@ def test_examples_take_the_classes_in_turn():
 
 
 def test_importance_finds_what_the_answer_uses():
-    X = pd.DataFrame(
-        {"idle": RNG.normal(size=300), "used": RNG.normal(size=300), "kind": ["a", "b", "c"] * 100}
-    )
+    X = pd.DataFrame({"idle": RNG.normal(size=300), "used": RNG.normal(size=300), "kind": ["a", "b", "c"] * 100})
     y = X["used"].to_numpy() * 2
     rows = []
 
@@ -188,9 +180,7 @@ def test_importance_finds_what_the_answer_uses():
         assert frame.columns.tolist() == X.columns.tolist() and set(frame["kind"]) == {"a", "b", "c"}
         return frame["used"] * 2
 
-    shown = drawable(
-        permutation_importance(answer, lambda t, p: -float(np.mean((t - p) ** 2)), X, y, repeats=4)
-    )
+    shown = drawable(permutation_importance(answer, lambda t, p: -float(np.mean((t - p) ** 2)), X, y, repeats=4))
     table = shown.table.set_index("column")
     # a shuffled column differs from itself by twice its variance
     assert table.loc["used", "loss of score"] == pytest.approx(2 * np.var(y), rel=0.3)

@@ -43,9 +43,7 @@ def test_it_equals_convolve_rectify_pool_in_the_usual_order():
     for layer in (first, second):
         maps = F.max_pool2d(F.relu(F.conv2d(maps, layer.weight.contiguous(), layer.bias, padding=1)), 2)
     weight = dense.weight.reshape(10, 7, 7, 6).permute(0, 3, 1, 2).reshape(10, -1)
-    torch.testing.assert_close(
-        network(x), F.relu(F.linear(maps.flatten(1), weight, dense.bias)), atol=1e-5, rtol=1e-4
-    )
+    torch.testing.assert_close(network(x), F.relu(F.linear(maps.flatten(1), weight, dense.bias)), atol=1e-5, rtol=1e-4)
 
 
 def test_weights_and_maps_lie_channels_last():
@@ -99,9 +97,7 @@ def test_it_learns_the_digits():
     X = torch.tensor(images, dtype=torch.float32).reshape(-1, 8, 8, 1)
     y = torch.tensor(targets)
     with isolated(0):
-        network = HeadedNetwork(
-            PixelScale.from_data(X[:1400]), ConvNet(1, 8, (16, 32), 64), CategoricalHead(64, 10)
-        )
+        network = HeadedNetwork(PixelScale.from_data(X[:1400]), ConvNet(1, 8, (16, 32), 64), CategoricalHead(64, 10))
         loss = head_loss(network.head)
         optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
         for _ in range(6):

@@ -220,9 +220,7 @@ def test_losses_equal_scipys(name):
 def test_the_pinball_loss_equals_scikit_learns():
     head, features, targets = made("quantile")
     parameters = head(features)
-    each = [
-        mean_pinball_loss(targets, numbers(parameters[:, i]), alpha=level) for i, level in enumerate(LEVELS)
-    ]
+    each = [mean_pinball_loss(targets, numbers(parameters[:, i]), alpha=level) for i, level in enumerate(LEVELS)]
     total = head.total_loss(parameters, targets).item()
     assert total == pytest.approx(2 * np.mean(each) * B / head.scale.item(), rel=1e-6)
 
@@ -353,10 +351,7 @@ def test_label_smoothing_is_torchs(smoothing):
     )
     head, features, targets = made("multilabel")
     logits = head(features)
-    singly = [
-        BinaryHead(D).losses(z, t, label_smoothing=smoothing)
-        for z, t in zip(logits.T, targets.T, strict=True)
-    ]
+    singly = [BinaryHead(D).losses(z, t, label_smoothing=smoothing) for z, t in zip(logits.T, targets.T, strict=True)]
     torch.testing.assert_close(head.losses(logits, targets, label_smoothing=smoothing), sum(singly))
 
 
@@ -455,9 +450,7 @@ def test_heads_start_at_the_spread_of_the_targets():
         assert distribution.cdf(torch.tensor([100 + 1.6449 * 15])).item() == pytest.approx(0.95, abs=1e-4)
     head = NegativeBinomialHead(D, 2)
     head.set_scale(np.array([4.0, 100.0]), np.array([6.0, 11.0]))
-    torch.testing.assert_close(
-        head.distribution(head(zero)).variance, torch.tensor([[36.0, 121.0]]), rtol=1e-2, atol=0
-    )
+    torch.testing.assert_close(head.distribution(head(zero)).variance, torch.tensor([[36.0, 121.0]]), rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,7 @@ def test_quantiles_never_cross_whatever_the_weights_and_the_median_is_interpolat
             parameter.normal_(std=5)
     parameters = head(torch.randn(100, 4))
     assert (parameters.diff(dim=-1) >= 0).all()
-    wanted = np.array(
-        [np.interp(0.5, [0.1, 0.4, 0.8], q) for q in parameters.detach().reshape(-1, 3).numpy()]
-    )
+    wanted = np.array([np.interp(0.5, [0.1, 0.4, 0.8], q) for q in parameters.detach().reshape(-1, 3).numpy()])
     np.testing.assert_allclose(head.point(parameters).detach().reshape(-1), wanted, rtol=1e-4)
     assert head.distribution(parameters).log_prob(torch.zeros(100, 2)).shape == (100,)
 

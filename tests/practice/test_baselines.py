@@ -101,9 +101,7 @@ def test_deprecations_are_not_swallowed():
             return super().fit(X, y)
 
     with pytest.warns(FutureWarning, match="going away"):
-        climb(
-            [Rung("old", "classical", Old(((50, 40), (60, 40))), "")], part(9), part(50), part(60), "accuracy"
-        )
+        climb([Rung("old", "classical", Old(((50, 40), (60, 40))), "")], part(9), part(50), part(60), "accuracy")
 
 
 def test_no_rung_left_is_an_error_with_the_reason():
@@ -121,9 +119,7 @@ def test_a_rung_that_asks_for_the_validation_part_gets_it():
             assert len(X_val) == len(y_val) == 50
             return super().fit(X, y)
 
-    ladder = climb(
-        [Rung("a", "network", Curious(((50, 40), (60, 40))), "")], part(9), part(50), None, "accuracy"
-    )
+    ladder = climb([Rung("a", "network", Curious(((50, 40), (60, 40))), "")], part(9), part(50), None, "accuracy")
     assert ladder.rows[0].status == "done" and ladder.row("a").test is None
 
 
@@ -131,9 +127,7 @@ def digits(kind):
     X, y = load_digits(return_X_y=True)
     X = X.reshape(-1, 8, 8, 1).astype(np.uint8) if kind == "images" else X
     train, rest, y_train, y_rest = train_test_split(X, y, test_size=0.4, random_state=0, stratify=y)
-    valid, test, y_valid, y_test = train_test_split(
-        rest, y_rest, test_size=0.5, random_state=0, stratify=y_rest
-    )
+    valid, test, y_valid, y_test = train_test_split(rest, y_rest, test_size=0.5, random_state=0, stratify=y_rest)
     return (train, y_train), (valid, y_valid), (test, y_test)
 
 
@@ -165,12 +159,7 @@ def messy(n=400, seed=0):
         "story": [f"the {k} thing number {i} was seen near the old house" for i, k in enumerate(kind)],
         "huge": [f"c{v}" for v in rng.integers(0, 350, n)],
     })  # fmt: skip
-    y = (
-        3.0 * (kind == "red")
-        + np.nan_to_num(frame["size"])
-        + (when.year == 2021) * 2
-        + 0.1 * rng.normal(size=n)
-    )
+    y = 3.0 * (kind == "red") + np.nan_to_num(frame["size"]) + (when.year == 2021) * 2 + 0.1 * rng.normal(size=n)
     return frame, y
 
 
@@ -239,9 +228,7 @@ def test_weights_reach_every_rung():
     ladder = climb(baselines("classification", "table", 400, 2), train, (X, y), None, "accuracy")
     assert [row.status for row in ladder.rows] == ["done"] * 3
     assert all(row.valid.value > 0.9 for row in ladder.rows[1:])
-    without = climb(
-        baselines("classification", "table", 400, 2)[1:2], Part(X, taught), (X, y), None, "accuracy"
-    )
+    without = climb(baselines("classification", "table", 400, 2)[1:2], Part(X, taught), (X, y), None, "accuracy")
     assert without.rows[0].valid.value < 0.8
 
 

@@ -32,11 +32,7 @@ def regression(n=300, seed=0):
 @pytest.mark.parametrize("name", METRICS)
 def test_values_are_scikit_learns(name, weighted):
     metric = METRICS[name]
-    y, p = (
-        regression()
-        if metric.needs == "values"
-        else classification(k=2 if name == "average_precision" else 3)
-    )
+    y, p = regression() if metric.needs == "values" else classification(k=2 if name == "average_precision" else 3)
     w = np.random.default_rng(1).uniform(0.1, 3, len(y)) if weighted else None
     q, labels = p.probabilities, p.labels
     one = None if q is None else np.eye(q.shape[1])[np.searchsorted(p.classes, y)]
@@ -87,9 +83,7 @@ def test_bca_agrees_with_scipy():
     x = np.random.default_rng(3).exponential(size=80) ** 1.5
     columns = np.stack([np.ones_like(x), x], axis=1)
     low, high, how = bca(columns, lambda s: s[..., 1] / s[..., 0])
-    oracle = stats.bootstrap(
-        (x,), np.mean, n_resamples=20_000, rng=np.random.default_rng(0)
-    ).confidence_interval
+    oracle = stats.bootstrap((x,), np.mean, n_resamples=20_000, rng=np.random.default_rng(0)).confidence_interval
     width = oracle.high - oracle.low
     assert abs(low - oracle.low) < 0.08 * width and abs(high - oracle.high) < 0.08 * width
     assert how.startswith("BCa")
@@ -264,9 +258,7 @@ def test_noise_is_not_called_better():
 def test_predict_asks_for_everything():
     X = np.arange(20.0)[:, None]
     p = predict(LogisticRegression().fit(X, X[:, 0] > 9), X)
-    assert (
-        p.labels.shape == (20,) and p.probabilities.shape == (20, 2) and p.classes.tolist() == [False, True]
-    )
+    assert p.labels.shape == (20,) and p.probabilities.shape == (20, 2) and p.classes.tolist() == [False, True]
     assert predict(LinearRegression().fit(X, X[:, 0]), X).values == pytest.approx(X[:, 0])
 
 

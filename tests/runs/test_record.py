@@ -131,9 +131,7 @@ SCALARS = st.one_of(
     st.text(max_size=60),
 )  # fmt: skip
 def test_settings_survive_yaml_exactly(values, head):
-    written = [
-        SettingRecord(name=k, value=v, default=0, meaning=m, unit=m[:3]) for k, (v, m) in values.items()
-    ]
+    written = [SettingRecord(name=k, value=v, default=0, meaning=m, unit=m[:3]) for k, (v, m) in values.items()]
     back = yaml.safe_load(config_yaml(written, head))
     expected = {k: v for k, (v, _) in values.items()}
     assert (back or {}) == expected
@@ -141,9 +139,7 @@ def test_settings_survive_yaml_exactly(values, head):
     assert kinds == {k: type(v) for k, v in expected.items()}
 
 
-@pytest.mark.parametrize(
-    "word", ["no", "on", "1e3", "1_000", "2024-01-31", "null", "0x1f", "1:30", "~", "", "a: b"]
-)
+@pytest.mark.parametrize("word", ["no", "on", "1e3", "1_000", "2024-01-31", "null", "0x1f", "1:30", "~", "", "a: b"])
 def test_words_yaml_would_read_as_something_else_stay_text(word):
     assert yaml.safe_load(config_yaml([SettingRecord(name="x", value=word)])) == {"x": word}
 
@@ -170,9 +166,7 @@ def test_settings_are_written_with_meaning_unit_and_default(tmp_path):
         with pytest.raises(DamagedFileError):
             folder.read_config()
     with pytest.raises(InputError):
-        config_yaml(
-            [SimpleNamespace(name="x", value=object(), default=None, meaning="", unit=None, changed=False)]
-        )
+        config_yaml([SimpleNamespace(name="x", value=object(), default=None, meaning="", unit=None, changed=False)])
 
 
 def test_a_log_cut_anywhere_gives_back_its_whole_lines_and_goes_on(tmp_path):

@@ -127,9 +127,7 @@ def hostile_run():
             fingerprint=EVIL,
             split=SplitRecord(train=1, valid=1, test=1, how=EVIL),
         ),
-        ladder=[
-            {"name": EVIL, "kind": "network", "why": EVIL, "status": "failed", "error": EVIL, "notes": [EVIL]}
-        ],
+        ladder=[{"name": EVIL, "kind": "network", "why": EVIL, "status": "failed", "error": EVIL, "notes": [EVIL]}],
         settings=[SettingRecord(name=EVIL, value=EVIL, default="x", meaning=EVIL, unit=EVIL)],
     )
     exhibits = [
@@ -260,9 +258,7 @@ def test_the_card_says_what_matters(digits_run):
     record, _ = digits_run
     text = render_card(record)
     assert text.startswith("# digits-1\n") and record.verdict in text
-    row = next(
-        line for line in text.splitlines() if line.startswith("| logistic regression on pixels (chosen)")
-    )
+    row = next(line for line in text.splitlines() if line.startswith("| logistic regression on pixels (chosen)"))
     assert f"{record.rung(record.chosen).test.value:.3f}" in row
     for piece in (
         "## Intended use",
@@ -356,9 +352,7 @@ def test_a_browser_runs_nothing_of_a_hostile_name_and_asks_no_server(browse, hos
             "data": [{"type": "bar", "x": [lure], "y": [1]}],
             "layout": {"images": [{"source": f"{link}plotly.png", "x": 0, "y": 1, "sizex": 1, "sizey": 1}]},
         }
-        write_report(
-            record, [*exhibits, Exhibit(lure, lure, "answers", figure, table)], tmp_path / "report.html"
-        )
+        write_report(record, [*exhibits, Exhibit(lure, lure, "answers", figure, table)], tmp_path / "report.html")
         dom, console = browse(tmp_path / "report.html")
     finally:
         server.shutdown()

@@ -558,9 +558,7 @@ def test_readers_are_not_disturbed_by_a_writer(tmp_path):
 def test_a_file_size_limit_leaves_the_old_checkpoints(store):
     def work():
         forks.limit_file_size(50_000)
-        with pytest.raises(
-            StorageError, match=r"expected to write .*step_3, got a file-size limit; raise it"
-        ):
+        with pytest.raises(StorageError, match=r"expected to write .*step_3, got a file-size limit; raise it"):
             store.save(3, parts_of(3, 100_000))
         assert orphans(store.folder) == []
         with pytest.raises(StorageError, match="file-size limit"):

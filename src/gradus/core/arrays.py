@@ -56,9 +56,7 @@ def _read_header(file: io.BufferedIOBase, where: str | Path) -> tuple[ArrayHeade
     taken = (12 if wide else 10) + length
     if version > 2 or length > MAX_HEADER:
         received = f"version {version} and {length} bytes"
-        raise _refused(
-            where, "an array header of version 1 or 2 and ordinary size", received, "save it again"
-        )
+        raise _refused(where, "an array header of version 1 or 2 and ordinary size", received, "save it again")
     text = start + file.read(max(taken - 12, 0))
     stream = io.BytesIO(text[8:])
     parse = np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0
@@ -149,9 +147,7 @@ def _open_archive(path: str | Path) -> tuple[zipfile.ZipFile, _Bounded]:
         return archive, file
     except OverflowError:
         file.close()
-        raise _refused(
-            path, f"at most {MAX_MEMBERS} arrays", "more", "stack arrays of equal shape into one"
-        ) from None
+        raise _refused(path, f"at most {MAX_MEMBERS} arrays", "more", "stack arrays of equal shape into one") from None
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         file.close()
         raise _refused(
@@ -166,9 +162,7 @@ def _check_members(members: list[zipfile.ZipInfo], size: int, limit: int, path: 
     """Check what the archive's directory claims, before any member is opened."""
     names = {member.filename for member in members}
     if len(names) != len(members) or not all(name.endswith(".npy") for name in names):
-        raise _refused(
-            path, "one .npy member an array", "other or repeated members", "write it with numpy.savez"
-        )
+        raise _refused(path, "one .npy member an array", "other or repeated members", "write it with numpy.savez")
     if sum(member.file_size for member in members) > limit:
         total = sum(member.file_size for member in members)
         raise _refused(path, f"at most {limit} bytes of arrays", f"{total}", "split the archive")
@@ -180,17 +174,13 @@ def _check_members(members: list[zipfile.ZipInfo], size: int, limit: int, path: 
         stored = member.compress_type == zipfile.ZIP_STORED
         most = member.compress_size if stored else DEFLATE_RATIO * member.compress_size
         if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} or member.flag_bits & 1:
-            raise _refused(
-                path, "stored or deflated members", "another or encrypted", "write it with numpy.savez"
-            )
+            raise _refused(path, "stored or deflated members", "another or encrypted", "write it with numpy.savez")
         if member.file_size > most:
             received = f"{member.file_size} bytes claimed from {member.compress_size}"
             raise _refused(path, "sizes that deflate can reach", received, "write it with numpy.savez")
 
 
-def _check_archive(
-    archive: zipfile.ZipFile, size: int, limit: int, path: str | Path
-) -> dict[str, ArrayHeader]:
+def _check_archive(archive: zipfile.ZipFile, size: int, limit: int, path: str | Path) -> dict[str, ArrayHeader]:
     members = archive.infolist()
     _check_members(members, size, limit, path)
     headers = {}

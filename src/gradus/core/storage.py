@@ -104,9 +104,7 @@ def storage_errors(path: str | Path, purpose: str = "to write") -> Iterator[None
     except GradusError:
         raise
     except OSError as error:
-        received, mend = _REFUSALS.get(
-            error.errno or 0, (error.strerror or str(error), "check the disk and the path")
-        )
+        received, mend = _REFUSALS.get(error.errno or 0, (error.strerror or str(error), "check the disk and the path"))
         raise StorageError(f"{purpose} {path}", received, mend) from error
 
 

@@ -44,9 +44,7 @@ def _encode(value: Any, where: tuple[Any, ...], depth: int) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": repr(value)}
     if depth >= MAX_JSON_DEPTH:
-        raise InputError(
-            f"at most {MAX_JSON_DEPTH} levels of nesting", f"more at {_place(where)}", "flatten the value"
-        )
+        raise InputError(f"at most {MAX_JSON_DEPTH} levels of nesting", f"more at {_place(where)}", "flatten the value")
     if isinstance(value, list | tuple):
         return [_encode(item, (where, i), depth + 1) for i, item in enumerate(value)]
     if isinstance(value, dict):

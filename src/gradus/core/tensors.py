@@ -101,9 +101,7 @@ def _name_for(name: str, tensor: Tensor) -> str:
         kind = "meta" if tensor.is_meta else str(tensor.layout)
         raise InputError(f"dense values for tensor {name!r}", kind, "convert it with .to_dense() or fill it")
     if tensor.dtype not in _NAMES:
-        raise InputError(
-            f"tensor {name!r} in a dtype that safetensors has", str(tensor.dtype), "convert it with .to()"
-        )
+        raise InputError(f"tensor {name!r} in a dtype that safetensors has", str(tensor.dtype), "convert it with .to()")
     needed, held = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
     if needed > EXPANSION_BYTES and needed > MAX_EXPANSION * held:
         raise InputError(
@@ -179,9 +177,7 @@ def encode_tensors(
             yield _raw(dense)
 
 
-def save_tensors(
-    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> Written:
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Written:
     """Write tensors as a safetensors file, atomically, and return its size and SHA-256.
 
     Parameters

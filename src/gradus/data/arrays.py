@@ -211,9 +211,7 @@ def _find_inputs(arrays: Mapping[str, np.ndarray], name: str) -> str:
     if len(arrays) == 1:
         return next(iter(arrays))
     shown = ", ".join(f"{key} {array.shape}" for key, array in list(arrays.items())[:6])
-    raise DataError(
-        f"an array of inputs named x_train, X, images or data in {name}", shown or "none", "rename it"
-    )
+    raise DataError(f"an array of inputs named x_train, X, images or data in {name}", shown or "none", "rename it")
 
 
 def _find_target(
@@ -258,9 +256,7 @@ def _labels(arrays: Mapping[str, np.ndarray], key: str, n: int, name: str, notes
     y = arrays[key]
     if y.ndim == 2 and y.shape[1] > 1 and len(y) == n:
         if not (np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all()):
-            raise DataError(
-                f"one label a row in {key!r} of {name}", f"shape {y.shape}", "keep one column of it"
-            )
+            raise DataError(f"one label a row in {key!r} of {name}", f"shape {y.shape}", "keep one column of it")
         notes.append(Note(f"array {key!r}", f"one-hot rows were turned into {y.shape[1]} classes", len(y)))
         return y.argmax(axis=1)
     y = _one_each(arrays, key, n, name)
@@ -270,22 +266,14 @@ def _labels(arrays: Mapping[str, np.ndarray], key: str, n: int, name: str, notes
     return _name_classes(arrays, key, y, notes)
 
 
-def _name_classes(
-    arrays: Mapping[str, np.ndarray], key: str | None, y: np.ndarray, notes: list[Note]
-) -> np.ndarray:
+def _name_classes(arrays: Mapping[str, np.ndarray], key: str | None, y: np.ndarray, notes: list[Note]) -> np.ndarray:
     """Replace class numbers by their names where the file has them."""
     if y.ndim == 2 and y.shape[1] > 1:
         return y.argmax(axis=1)
     y = y.reshape(len(y))
     for candidate in (f"{key}_names", *CLASS_NAMES):
         names = arrays.get(candidate)
-        if (
-            names is None
-            or candidate == key
-            or names.ndim != 1
-            or names.dtype.kind != "U"
-            or y.dtype.kind not in "iu"
-        ):
+        if names is None or candidate == key or names.ndim != 1 or names.dtype.kind != "U" or y.dtype.kind not in "iu":
             continue
         if len(y) and 0 <= y.min() and y.max() < len(names):
             notes.append(Note("class names", f"taken from the array {candidate!r}", len(names)))
@@ -330,16 +318,12 @@ def to_images(X: np.ndarray, key: str, name: str, notes: list[Note]) -> tuple[np
         X = X.transpose(0, 2, 3, 1)
         notes.append(Note("axes", "channels moved from the second place to the last"))
     if X.shape[3] not in (1, 3, 4):
-        raise DataError(
-            "images of 1, 3 or 4 channels", f"{X.shape[3]} in {key!r} of {name}", "put channels last"
-        )
+        raise DataError("images of 1, 3 or 4 channels", f"{X.shape[3]} in {key!r} of {name}", "put channels last")
     if X.dtype.kind == "b":
         return np.ascontiguousarray(X, dtype=np.uint8), 1.0
     low, high = float(X.min()), float(X.max())
     if not (low >= 0 and np.isfinite(high)):
-        raise DataError(
-            "pixels of 0 or more", f"{low:g} to {high:g} in {key!r} of {name}", "rescale them to 0..255"
-        )
+        raise DataError("pixels of 0 or more", f"{low:g} to {high:g} in {key!r} of {name}", "rescale them to 0..255")
     if X.dtype.kind == "f" and high <= 1:
         notes.append(Note("pixels", "scaled from 0..1 to 0..255"))
         return np.round(np.ascontiguousarray(X) * 255).astype(np.uint8), 255.0

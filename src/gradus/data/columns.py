@@ -39,9 +39,7 @@ DATE_FORMATS = (
 )
 DATE_SHARE = 0.95
 BOOLEAN_PAIRS = ({"yes", "no"}, {"true", "false"}, {"y", "n"}, {"t", "f"}, {"on", "off"})
-ID_NAME = re.compile(
-    r"(^|[_\-. ])(id|uuid|guid|key|idx)$|[a-z]I[dD]$|^(index|rownum|row_number|unnamed: 0)$", re.I
-)
+ID_NAME = re.compile(r"(^|[_\-. ])(id|uuid|guid|key|idx)$|[a-z]I[dD]$|^(index|rownum|row_number|unnamed: 0)$", re.I)
 MANY_CATEGORIES = 1000
 
 
@@ -110,10 +108,7 @@ def _infer(name: str, series: pd.Series) -> Column:
 def _by_values(name: str, present: pd.Series, unique: pd.Series) -> tuple[Kind, str]:
     if pd.api.types.is_datetime64_any_dtype(present.dtype):
         return "date", "stored as dates"
-    if (
-        pd.api.types.is_bool_dtype(present.dtype)
-        or unique.map(lambda v: isinstance(v, bool | np.bool_)).all()
-    ):
+    if pd.api.types.is_bool_dtype(present.dtype) or unique.map(lambda v: isinstance(v, bool | np.bool_)).all():
         return "boolean", "true or false"
     if pd.api.types.is_numeric_dtype(present.dtype):
         return _numeric(name, present, unique)

@@ -127,9 +127,7 @@ class Dataset:
                 "images as uint8 of shape (n, height, width, channels)", received, "convert or reshape them"
             )
         if self.kind == "table" and not isinstance(self.X, pd.DataFrame):
-            raise InputError(
-                "a table as a pandas DataFrame", type(self.X).__name__, "wrap it in pd.DataFrame"
-            )
+            raise InputError("a table as a pandas DataFrame", type(self.X).__name__, "wrap it in pd.DataFrame")
         for field in ("y", "row_names", "groups", "time"):
             value = getattr(self, field)
             if value is not None and len(value) != len(self.X):

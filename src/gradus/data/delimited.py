@@ -47,16 +47,12 @@ def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Note]]:
     sep = sniff(data[:65536].decode("utf-8", "ignore"), "\t" if kind_of(path) == ".tsv" else ",")
     names = _header(data, sep)
     if names is None:
-        raise DataError(
-            "a header line", f"none that can be read in {path.name}", "put the column names in line 1"
-        )
+        raise DataError("a header line", f"none that can be read in {path.name}", "put the column names in line 1")
     # A row of numbers is no header; one lone number, or repeated ones, are column names as good as any.
     headless = all(_is_number(name) for name in names)
     if headless:
         names = [f"column_{i + 1}" for i in range(len(names))]
-        why = (
-            f"line 1 of {path.name} holds numbers, so the columns were named column_1 to column_{len(names)}"
-        )
+        why = f"line 1 of {path.name} holds numbers, so the columns were named column_1 to column_{len(names)}"
         notes.append(Note("header", why))
     else:
         names = _distinct(names, path)
@@ -79,9 +75,7 @@ def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Note]]:
             encoding="utf-8",
         )
     except (pd.errors.ParserError, ValueError, OverflowError) as error:
-        raise DataError(
-            f"a delimited table in {path.name}", str(error).strip(), "correct that line"
-        ) from None
+        raise DataError(f"a delimited table in {path.name}", str(error).strip(), "correct that line") from None
     notes.extend(_repair_numbers(frame, decimal_comma=sep == ";"))
     return frame, notes
 

@@ -121,18 +121,14 @@ def _alone(folder: Path) -> Iterator[None]:
     with file:
         try:
             import fcntl
-        except (
-            ImportError
-        ):  # on Windows two downloads at once cost a second attempt, no more: the checksum tells
+        except ImportError:  # on Windows two downloads at once cost a second attempt, no more: the checksum tells
             yield
             return
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _receive(
-    url: str, part: Path, max_bytes: int, timeout: float, mend: str, progress: Progress | None
-) -> None:
+def _receive(url: str, part: Path, max_bytes: int, timeout: float, mend: str, progress: Progress | None) -> None:
     """Fill ``part``, resuming at its end, in at most five attempts."""
     reason = ""
     for attempt in range(ATTEMPTS):
@@ -143,9 +139,7 @@ def _receive(
         if have:
             headers["Range"] = f"bytes={have}-"
         try:
-            with urllib.request.urlopen(
-                urllib.request.Request(url, headers=headers), timeout=timeout
-            ) as response:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as response:
                 if _copy(response, part, have, max_bytes, url, progress):
                     return
                 reason = "the connection was cut again and again"
@@ -153,9 +147,7 @@ def _receive(
             raise
         except urllib.error.HTTPError as error:
             with error:
-                if (
-                    error.code == 416 and have
-                ):  # nothing is left to send, or the piece is longer than the file
+                if error.code == 416 and have:  # nothing is left to send, or the piece is longer than the file
                     if _is_complete(error, have):
                         return
                     part.unlink()
@@ -166,9 +158,7 @@ def _receive(
             raise DataError(f"a connection to {url}", f"none ({error.reason})", mend) from None
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
-    raise DataError(
-        f"the whole of {url}", f"{reason}, in {ATTEMPTS} attempts", f"{mend}; what arrived is kept"
-    )
+    raise DataError(f"the whole of {url}", f"{reason}, in {ATTEMPTS} attempts", f"{mend}; what arrived is kept")
 
 
 def _is_complete(error: urllib.error.HTTPError, have: int) -> bool:

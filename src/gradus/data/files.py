@@ -107,9 +107,7 @@ def read_bytes(path: Path) -> bytes:
     except PermissionError:
         raise DataError("a readable file", f"{str(path)!r} without permission", "change its mode") from None
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise DataError(
-            f"a whole file in {path.name}", f"a damaged one ({error})", "fetch it again"
-        ) from None
+        raise DataError(f"a whole file in {path.name}", f"a damaged one ({error})", "fetch it again") from None
     if not total:
         raise DataError("a file with data", f"{path.name}, which is empty", "check how it was written")
     return b"".join(chunks)
@@ -135,9 +133,7 @@ def read_text(path: Path) -> tuple[bytes, list[Note]]:
     head = data[:65536]
     control = sum(byte < 9 or (13 < byte < 32 and byte not in (26, 27)) for byte in head)
     if b"\0" in head or control > len(head) / 100:
-        raise DataError(
-            f"text in {path.name}", "binary data", "name the file by what it is, or export it as CSV"
-        )
+        raise DataError(f"text in {path.name}", "binary data", "name the file by what it is, or export it as CSV")
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -167,6 +163,4 @@ def _decode_lines(data: bytes, path: Path) -> tuple[bytes, list[Note]]:
     if wide:
         why = f"read as Windows-1252, line {first} first; the rest of {path.name} is UTF-8"
         return b"\n".join(lines), [Note("lines in a mixed encoding", why, other)]
-    return b"\n".join(lines), [
-        Note("encoding", f"{path.name} is not UTF-8; it was read as Windows-1252 (Latin-1)")
-    ]
+    return b"\n".join(lines), [Note("encoding", f"{path.name} is not UTF-8; it was read as Windows-1252 (Latin-1)")]

@@ -128,9 +128,7 @@ def _update_series(digest: Any, series: pd.Series) -> None:
             _update_array(digest, series.to_numpy())
         else:  # nullable numbers: where they are missing, and a zero there
             _update_array(digest, series.isna().to_numpy())
-            _update_array(
-                digest, series.fillna(series.dtype.type(0)).to_numpy(dtype=series.dtype.numpy_dtype)
-            )
+            _update_array(digest, series.fillna(series.dtype.type(0)).to_numpy(dtype=series.dtype.numpy_dtype))
         return
     digest.update(f"shape {series.shape};".encode())
     _update_text(digest, series.to_numpy(dtype=object))
@@ -140,9 +138,7 @@ def _update_text(digest: Any, values: np.ndarray) -> None:
     """Hash missing marks, lengths, then bytes: no two lists of strings give the same stream."""
     missing = np.fromiter((_is_missing(v) for v in values), dtype=bool, count=len(values))
     encoded = [
-        b""
-        if absent
-        else (value if isinstance(value, str) else _tagged(value)).encode("utf-8", "surrogatepass")
+        b"" if absent else (value if isinstance(value, str) else _tagged(value)).encode("utf-8", "surrogatepass")
         for value, absent in zip(values, missing, strict=True)
     ]
     digest.update(f"text {len(encoded)};".encode())

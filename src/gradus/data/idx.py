@@ -42,9 +42,7 @@ def parse_idx(data: bytes, name: str = "data") -> np.ndarray:
     LeCun, Cortes and Burges, The MNIST database, section "File formats".
     """
     if len(data) < 4 or data[:3] != b"\0\0\x08" or not 1 <= data[3] <= 4:
-        raise DataError(
-            f"an IDX file of bytes in {name}", f"the magic number {data[:4].hex()}", "fetch it again"
-        )
+        raise DataError(f"an IDX file of bytes in {name}", f"the magic number {data[:4].hex()}", "fetch it again")
     axes = data[3]
     header = 4 + 4 * axes
     shape = tuple(int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(axes))
@@ -60,9 +58,7 @@ def read_idx(path: Path) -> np.ndarray:
         with gzip.GzipFile(fileobj=io.BytesIO(path.read_bytes())) as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"a whole gzip file in {path.name}", f"a damaged one ({error})", "fetch it again"
-        ) from None
+        raise DataError(f"a whole gzip file in {path.name}", f"a damaged one ({error})", "fetch it again") from None
     if len(data) > MAX_BYTES:
         raise DataError(f"at most {MAX_BYTES >> 20} MiB in {path.name}", "more", "fetch it again")
     return parse_idx(data, path.name)

@@ -155,25 +155,17 @@ def load_images(
         )
     resized = sum(s != size for s in good)
     if resized:
-        shown = (
-            f"{min(good)[0]}x{min(good)[1]} to {max(good)[0]}x{max(good)[1]}" if len(set(good)) > 1 else ""
-        )
-        why = f"scaled to {size[0]}x{size[1]} pixels, proportions not kept" + (
-            f" (they were {shown})" if shown else ""
-        )
+        shown = f"{min(good)[0]}x{min(good)[1]} to {max(good)[0]}x{max(good)[1]}" if len(set(good)) > 1 else ""
+        why = f"scaled to {size[0]}x{size[1]} pixels, proportions not kept" + (f" (they were {shown})" if shown else "")
         notes.append(Note("image sizes", why, resized))
     decoded = _each(lambda source: decode(source, size=size), sources)
     kept = np.array([i for i, image in enumerate(decoded) if isinstance(image, np.ndarray)], dtype=np.int64)
-    _skip_damaged(
-        [names[i] for i in range(len(names)) if not isinstance(decoded[i], np.ndarray)], len(names), notes
-    )
+    _skip_damaged([names[i] for i in range(len(names)) if not isinstance(decoded[i], np.ndarray)], len(names), notes)
     return _stack([decoded[i] for i in kept], channels, notes), kept, notes
 
 
 def _check_shape(image_size: tuple[int, int] | None, channels: int | None) -> None:
-    if image_size is not None and not (
-        len(image_size) == 2 and all(1 <= side <= 4096 for side in image_size)
-    ):
+    if image_size is not None and not (len(image_size) == 2 and all(1 <= side <= 4096 for side in image_size)):
         raise InputError(
             "image_size as (height, width) of 1 to 4096 pixels", str(image_size), "set for example (64, 64)"
         )
@@ -194,9 +186,7 @@ def _each(work: Callable[[Source], Any], sources: Sequence[Source]) -> list[Any]
         # Pillow warns from 89 million pixels on, where we refuse anyway; filters are the whole process's, so
         # they are set here and not in the threads.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings(
-            "ignore", module="PIL", category=UserWarning
-        )  # corrupt camera notes harm nothing
+        warnings.filterwarnings("ignore", module="PIL", category=UserWarning)  # corrupt camera notes harm nothing
         return list(pool.map(tried, sources, chunksize=64))
 
 
@@ -232,17 +222,13 @@ def _stack(images: list[np.ndarray], channels: int | None, notes: list[Note]) ->
     out = np.empty((len(images), height, width, wanted), dtype=np.uint8)
     for i, image in enumerate(images):
         if wanted == 1 and image.shape[2] == 3:
-            out[i] = (
-                image[:, :, :1] if grey[i] else np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
-            )
+            out[i] = image[:, :, :1] if grey[i] else np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
         else:
             out[i] = image
     if wanted == 1 and not all(grey):
         notes.append(Note("colour", "turned to grey, as asked for", grey.count(False)))
     elif wanted == 3 and any(grey) and not all(grey):
-        notes.append(
-            Note("grey images", "given three equal channels: others are in colour", grey.count(True))
-        )
+        notes.append(Note("grey images", "given three equal channels: others are in colour", grey.count(True)))
     return out
 
 
@@ -288,9 +274,7 @@ def read_folder(
     """
     if folder.resolve() == Path(folder.resolve().anchor):
         raise DataError("a folder of class folders of images", "the root of the file system", "name the folder")
-    parts = {
-        sub.name.lower(): sub for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith(".")
-    }
+    parts = {sub.name.lower(): sub for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith(".")}
     train = next((parts[name] for name in TRAIN_NAMES if name in parts), None)
     test = next((parts[name] for name in TEST_NAMES if name in parts), None)
     divided = train is not None and test is not None and set(parts) <= {*TRAIN_NAMES, *TEST_NAMES}
@@ -305,9 +289,7 @@ def read_folder(
     if others:
         notes.append(Note("files that are no images", "left alone", others))
     if not require_target:
-        images, kept, more = load_images(
-            files, _names(files, folder), image_size=image_size, channels=channels
-        )
+        images, kept, more = load_images(files, _names(files, folder), image_size=image_size, channels=channels)
         rows = [_names(files, folder)[i] for i in kept]
         return Dataset(
             name=folder.name,
@@ -360,9 +342,7 @@ def _labels(files: list[Path], root: Path, notes: list[Note]) -> np.ndarray:
     empty = {sub.name for sub in root.iterdir() if sub.is_dir() and not sub.name.startswith((".", "__"))}
     empty -= {path.relative_to(root).parts[0] for path in files}
     if empty:
-        notes.append(
-            Note("folders without an image", f"left alone: {', '.join(sorted(empty)[:5])}", len(empty))
-        )
+        notes.append(Note("folders without an image", f"left alone: {', '.join(sorted(empty)[:5])}", len(empty)))
     return np.array([_readable(path.relative_to(root).parts[0]) for path in files])
 
 
@@ -393,9 +373,7 @@ def _with_test_part(data: Dataset, test: Path, train: np.ndarray) -> Dataset:
     labels = np.array([path.relative_to(test).parts[0] for path in files])
     unknown = sorted(set(labels.tolist()) - set(np.asarray(data.y).tolist()))
     if unknown:
-        raise DataError(
-            f"the same classes in {test.name} as in training", repr(unknown[0]), "remove that folder"
-        )
+        raise DataError(f"the same classes in {test.name} as in training", repr(unknown[0]), "remove that folder")
     size, channels = (int(train.shape[1]), int(train.shape[2])), int(train.shape[3])
     images, kept, notes = load_images(files, _names(files, test.parent), image_size=size, channels=channels)
     note = Note("test part", f"taken from the folder {test.name!r}", len(kept))

@@ -155,24 +155,18 @@ def load_named(name: str, *, home: str | Path | None = None, progress: Progress 
     Dataset('digits', 1,797 images of 8x8x1, target 'digit')
     """
     if name not in NAMED:
-        raise DataError(
-            "the name of a set", repr(name), f"{nearest(name, NAMED)}there are: {', '.join(NAMED)}"
-        )
+        raise DataError("the name of a set", repr(name), f"{nearest(name, NAMED)}there are: {', '.join(NAMED)}")
     entry = NAMED[name]
     if entry.files:
         return load_remote(entry, home=home, progress=progress)
     return _EMBEDDED[name](entry)
 
 
-def load_remote(
-    entry: NamedSet, *, home: str | Path | None = None, progress: Progress | None = None
-) -> Dataset:
+def load_remote(entry: NamedSet, *, home: str | Path | None = None, progress: Progress | None = None) -> Dataset:
     """Load a set of IDX files from ``home``, ``GRADUS_DATA``, the cache or its public home, in this order."""
     named = home or os.environ.get("GRADUS_DATA")
     folder = Path(named).expanduser() if named else None
-    for path in (
-        () if folder is None else (folder / f"{entry.name}.npz", folder / "vision" / f"{entry.name}.npz")
-    ):
+    for path in () if folder is None else (folder / f"{entry.name}.npz", folder / "vision" / f"{entry.name}.npz"):
         if path.is_file():
             arrays = load_npz(path)
             return _from_parts(entry, arrays, str(path))
@@ -180,9 +174,7 @@ def load_remote(
     mend = f"connect to the network, or put {entry.name}.npz into a folder and name that in GRADUS_DATA"
     parts: dict[str, np.ndarray] = {}
     for file in entry.files:
-        path = fetch(
-            entry.home + file.name, cache / file.name, checksum=file.md5, mend=mend, progress=progress
-        )
+        path = fetch(entry.home + file.name, cache / file.name, checksum=file.md5, mend=mend, progress=progress)
         parts[file.part] = read_idx(path)
     return _from_parts(entry, parts, entry.home)
 
@@ -190,18 +182,12 @@ def load_remote(
 def _from_parts(entry: NamedSet, parts: dict[str, np.ndarray], origin: str) -> Dataset:
     missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in parts]
     if missing:
-        raise DataError(
-            f"arrays x_train, y_train, x_test, y_test in {origin}", f"no {missing[0]}", "remove that file"
-        )
+        raise DataError(f"arrays x_train, y_train, x_test, y_test in {origin}", f"no {missing[0]}", "remove that file")
     sides = []
     for side in ("train", "test"):
         X, y = parts[f"x_{side}"], parts[f"y_{side}"]
         images, _ = to_images(X, f"x_{side}", origin, [])
-        if (
-            y.shape != (len(X),)
-            or y.dtype.kind not in "iu"
-            or (len(y) and int(y.max()) >= len(entry.classes))
-        ):
+        if y.shape != (len(X),) or y.dtype.kind not in "iu" or (len(y) and int(y.max()) >= len(entry.classes)):
             received = f"{y.dtype} of shape {y.shape}"
             raise DataError(f"{len(X)} class numbers in y_{side} of {origin}", received, "remove that file")
         sides.append((images, np.array(entry.classes)[y] if entry.classes != DIGITS else y.astype(np.int64)))

@@ -84,9 +84,7 @@ def read(
     if path.is_dir():
         for role, value in (("target", target), ("group", group), ("time", time), ("columns", columns)):
             if value is not None and require_target:
-                raise DataError(
-                    f"no {role} for a folder of images", repr(value), "its class folders are the target"
-                )
+                raise DataError(f"no {role} for a folder of images", repr(value), "its class folders are the target")
         return read_folder(path, require_target=require_target, image_size=image_size, channels=channels)
     if not path.is_file():
         received = f"{str(path)!r}, a pipe or a device"
@@ -94,9 +92,7 @@ def read(
     kind = kind_of(path)
     if kind in (".npz", ".npy") and path.suffix.lower() not in COMPRESSIONS:
         read_array = read_npz if kind == ".npz" else read_npy
-        return read_array(
-            path, target=target, group=group, time=time, columns=columns, require_target=require_target
-        )
+        return read_array(path, target=target, group=group, time=time, columns=columns, require_target=require_target)
     if kind in IMAGE_SUFFIXES and not require_target:
         images, _, said = load_images([path], [path.name], image_size=image_size, channels=channels)
         return Dataset(
@@ -111,9 +107,7 @@ def read(
     frame, notes = _frame(path, kind)
     image_column = _image_column(frame)
     if image_column is not None:
-        return _image_table(
-            frame, image_column, path, target, group, require_target, image_size, channels, notes
-        )
+        return _image_table(frame, image_column, path, target, group, require_target, image_size, channels, notes)
     return table_dataset(
         frame,
         name=path.name.split(".")[0] or path.name,
@@ -135,9 +129,7 @@ def _frame(path: Path, kind: str) -> tuple[pd.DataFrame, list[Note]]:
     if kind in (".parquet", ".pq") and path.suffix.lower() not in COMPRESSIONS:
         return read_parquet(path)
     if kind in PICKLES:
-        raise DataError(
-            KINDS, f"{path.name}, a pickle, which could run code when read", "export it to CSV or Parquet"
-        )
+        raise DataError(KINDS, f"{path.name}, a pickle, which could run code when read", "export it to CSV or Parquet")
     if kind in IMAGE_SUFFIXES:
         raise DataError(KINDS, f"the single image {path.name}", "name its folder")
     mends = {
@@ -181,9 +173,7 @@ def _named(
             f"{nearest(target, [str(data.target)])}leave it out",
         )
     if image_size is not None and image_size != data.X.shape[1:3]:
-        raise DataError(
-            f"images of {data.X.shape[1:3]}, as {name} has them", str(image_size), "leave image_size out"
-        )
+        raise DataError(f"images of {data.X.shape[1:3]}, as {name} has them", str(image_size), "leave image_size out")
     return data
 
 
@@ -193,9 +183,7 @@ def _image_column(frame: pd.DataFrame) -> str | None:
         if frame[column].dtype == object:
             first = next((v for v in frame[column] if v is not None), None)
             content = first.get("bytes") if isinstance(first, dict) else first
-            if isinstance(content, bytes) and content.startswith(
-                (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF")
-            ):
+            if isinstance(content, bytes) and content.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF")):
                 return str(column)
     return None
 
@@ -223,14 +211,10 @@ def _image_table(
             row_names=[names[i] for i in kept],
         )  # fmt: skip
     others = [str(c) for c in frame.columns if c not in (column, "split", group)]
-    target = target or next(
-        (c for c in others if c.lower() in ("label", "class", "target", "y", "labels")), None
-    )
+    target = target or next((c for c in others if c.lower() in ("label", "class", "target", "y", "labels")), None)
     if target is None or target not in frame.columns:
         hint = nearest(target or "", others)
-        raise DataError(
-            f"a column of labels beside {column!r}", repr(target), f"{hint}there are: {', '.join(others)}"
-        )
+        raise DataError(f"a column of labels beside {column!r}", repr(target), f"{hint}there are: {', '.join(others)}")
     if frame[target].isna().any():
         raise DataError(f"a label in every row of {target!r}", "missing ones", "drop those rows")
     y = frame[target].to_numpy()
@@ -245,7 +229,5 @@ def _image_table(
         groups = None if groups is None else groups[~in_test]
         notes.append(Note("test part", "the rows that the column 'split' calls test", len(test[0])))
     found = Note("arrays", f"images from the column {column!r}, labels from {target!r}")
-    data = labelled_images(
-        images, y, target, test, path.stem, str(path), 255.0, [*notes, found, *more], groups
-    )
+    data = labelled_images(images, y, target, test, path.stem, str(path), 255.0, [*notes, found, *more], groups)
     return replace(data, test=test)

@@ -67,9 +67,7 @@ def open_parquet(path: Path) -> Any:
 
 def _damaged(path: Path, error: Exception) -> DataError:
     what = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-    return DataError(
-        f"a whole Parquet file in {path.name}", f"a damaged one ({what})", "write or fetch it again"
-    )
+    return DataError(f"a whole Parquet file in {path.name}", f"a damaged one ({what})", "write or fetch it again")
 
 
 def read_parquet(path: Path) -> tuple[pd.DataFrame, list[Note]]:
@@ -121,9 +119,7 @@ def _flatten(frame: pd.DataFrame) -> list[Note]:
             frame[name] = pd.to_datetime(series)
         elif kinds - {str, bool, int, float, bytes} and not _is_image_column(kinds, series):
             frame[name] = series.map(_flat)
-            notes.append(
-                Note(f"column {name!r}", "nested values were turned into text", int(series.notna().sum()))
-            )
+            notes.append(Note(f"column {name!r}", "nested values were turned into text", int(series.notna().sum())))
     return notes
 
 

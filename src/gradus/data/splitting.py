@@ -109,9 +109,7 @@ def split(
     if published is not None:
         shares = np.array([1.0 - valid, valid, 0.0])
     if shares[TRAIN] <= 1e-9:
-        raise SettingError(
-            "test and valid to leave rows to train on", f"{test} + {valid}", "set smaller shares"
-        )
+        raise SettingError("test and valid to leave rows to train on", f"{test} + {valid}", "set smaller shares")
     if n <= int((shares > 0).sum()) - 1:
         raise InputError("a row for each side of the split", f"{n} rows", "add rows or set smaller shares")
     for values, name in ((y, "y"), (groups, "groups"), (time, "time")):
@@ -128,11 +126,7 @@ def split(
 
 
 def _respecting(parts: Split, X: Any, published: tuple[Any, Any]) -> Split:
-    known = (
-        np.isin(row_hashes(published[0]), row_hashes(X))
-        if type(X) is type(published[0])
-        else np.zeros(0, bool)
-    )
+    known = np.isin(row_hashes(published[0]), row_hashes(X)) if type(X) is type(published[0]) else np.zeros(0, bool)
     notes = list(parts.notes)
     if known.any():
         why = "occur among the training rows too; left as published, so the test flatters a little"
@@ -157,9 +151,7 @@ def _by_time(X: Any, time: Any, shares: np.ndarray) -> Split:
         free = starts[starts > low]
         if not len(free):
             received = f"{len(starts)} different ones in {n} rows"
-            raise InputError(
-                "more different times than sides of the split", received, "set valid=0 or split at random"
-            )
+            raise InputError("more different times than sides of the split", received, "set valid=0 or split at random")
         low = int(free[np.abs(free - wanted).argmin()])
         cuts.append(low)
     if shares[VALID] == 0:
@@ -197,9 +189,7 @@ def _at_random(X: Any, y: Any, groups: Any, shares: np.ndarray, seed: int) -> Sp
     for side, share in enumerate(shares):
         if share > 0 and not counts[side]:
             received = f"{n} rows" if groups is None else f"{len(np.unique(_codes(groups)))} groups, {n} rows"
-            raise InputError(
-                f"enough to fill the {SIDES[side]} side", received, "add some, or set its share to 0"
-            )
+            raise InputError(f"enough to fill the {SIDES[side]} side", received, "add some, or set its share to 0")
     if stratified:
         notes.extend(_unseen(classes, sides))
     ways = ["by groups"] * (groups is not None) + ["stratified by class"] * stratified
@@ -230,11 +220,7 @@ def _near(sides: np.ndarray, shares: np.ndarray) -> bool:
     counts = np.bincount(sides, minlength=3)
     wanted = shares * len(sides)
     return bool(
-        np.all(
-            (counts >= np.floor(wanted / 2))
-            & (counts <= np.ceil(wanted * 2))
-            & ((counts > 0) | (shares == 0))
-        )
+        np.all((counts >= np.floor(wanted / 2)) & (counts <= np.ceil(wanted * 2)) & ((counts > 0) | (shares == 0)))
     )
 
 
@@ -269,9 +255,7 @@ def _quotas(sizes: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return quotas
 
 
-def _assign(
-    classes: np.ndarray, units: np.ndarray, shares: np.ndarray, generator: np.random.Generator
-) -> np.ndarray:
+def _assign(classes: np.ndarray, units: np.ndarray, shares: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Give each row a side: bundles of rows first, largest first, then single rows up to the exact quotas."""
     sizes = np.bincount(classes)
     room = _quotas(sizes, shares)
@@ -285,9 +269,7 @@ def _assign(
     ends = np.cumsum(np.bincount(classes[single], minlength=len(sizes)))
     for number, rows in enumerate(np.split(by_class, ends[:-1])):
         space = np.maximum(room[number], 0)
-        while space.sum() > len(
-            rows
-        ):  # bundles took more than their side's quota: the fullest quotas give way
+        while space.sum() > len(rows):  # bundles took more than their side's quota: the fullest quotas give way
             space[space.argmax()] -= 1
         sides[rows] = np.repeat(np.arange(3), space)
     return sides

@@ -95,9 +95,7 @@ class ParquetBatches:
         drop_last: bool = False,
     ) -> None:
         if batch_size < 1:
-            raise SettingError(
-                "batch_size to be 1 or more", str(batch_size), "set for example batch_size=256"
-            )
+            raise SettingError("batch_size to be 1 or more", str(batch_size), "set for example batch_size=256")
         if window < 1:
             raise SettingError("window to be 1 row or more", str(window), "set for example window=65536")
         self.target, self.classes = target, None if classes is None else pd.Index(list(classes))
@@ -127,9 +125,7 @@ class ParquetBatches:
         """Return the row groups of each window of an epoch, in the order they are read."""
         order: Iterable[int] = range(len(self._groups))
         if self.shuffle:
-            order = torch.randperm(
-                len(self._groups), generator=generator(derive(self.seed, "groups", epoch))
-            ).tolist()
+            order = torch.randperm(len(self._groups), generator=generator(derive(self.seed, "groups", epoch))).tolist()
         windows: list[list[_RowGroup]] = []
         rows = self.window
         for number in order:
@@ -177,9 +173,7 @@ class ParquetBatches:
         inputs = torch.from_numpy(np.concatenate([part[0] for part in parts]))
         order = torch.arange(len(inputs))
         if self.shuffle:
-            order = torch.randperm(
-                len(inputs), generator=generator(derive(self.seed, "window", epoch, number))
-            )
+            order = torch.randperm(len(inputs), generator=generator(derive(self.seed, "window", epoch, number)))
         order = order[skip:]
         batch = {"inputs": inputs[order]}
         if self.target is not None:
@@ -195,9 +189,7 @@ class ParquetBatches:
                 table = source.read_row_group(group.number, columns=names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             where = f"row group {group.number} of {group.path.name}"
-            raise DataError(
-                f"a whole {where}", f"a damaged one ({error})", "write or fetch it again"
-            ) from None
+            raise DataError(f"a whole {where}", f"a damaged one ({error})", "write or fetch it again") from None
         inputs = np.empty((table.num_rows, len(self.columns)), dtype=np.float32)
         for j, name in enumerate(self.columns):
             inputs[:, j] = _numbers(table.column(name))
@@ -252,9 +244,7 @@ def _number_columns(schema: Any, columns: Sequence[str] | None, target: str | No
     for name in (*(columns or ()), *([target] if target else ())):
         if name not in schema.names:
             hint = nearest(name, schema.names)
-            raise InputError(
-                "one of the columns", repr(name), f"{hint}there are: {', '.join(schema.names[:12])}"
-            )
+            raise InputError("one of the columns", repr(name), f"{hint}there are: {', '.join(schema.names[:12])}")
     if columns is None:
         return [name for name in schema.names if name != target and holds_numbers(name)]
     for name in columns:
@@ -316,9 +306,7 @@ class ImageFolderBatches:
         if not len(files):
             raise InputError("at least one image file", "none", "check the folder")
         if labels is not None and len(labels) != len(files):
-            raise InputError(
-                f"{len(files)} labels, one a file", str(len(labels)), "pass one label for each file"
-            )
+            raise InputError(f"{len(files)} labels, one a file", str(len(labels)), "pass one label for each file")
         if batch_size < 1:
             raise SettingError("batch_size to be 1 or more", str(batch_size), "set for example batch_size=32")
         if channels not in (1, 3):
@@ -364,9 +352,7 @@ class ImageFolderBatches:
         except DataError:
             raise
         except OSError as error:
-            raise DataError(
-                f"a whole image in {str(file)!r}", f"a damaged one ({error})", "remove it"
-            ) from None
+            raise DataError(f"a whole image in {str(file)!r}", f"a damaged one ({error})", "remove it") from None
         if self.channels == 1 and image.shape[2] == 3:
             # The luma of ITU-R 601, as Pillow turns colour to grey.
             return np.round(image @ np.array([0.299, 0.587, 0.114]))[:, :, None]

@@ -77,11 +77,7 @@ def table_dataset(
     if not len(frame):
         raise DataError("rows", f"none in {name}", "check how it was written")
     for role in (target, group, time, *(columns or ())):
-        if (
-            role is not None
-            and role not in frame.columns
-            and (require_target or role not in (target, group, time))
-        ):
+        if role is not None and role not in frame.columns and (require_target or role not in (target, group, time)):
             raise _no_column(role, frame, name)
     for option, role in (("--group", group), ("--time", time)):
         if role is not None and role == target and require_target:
@@ -224,9 +220,7 @@ def _clean_rows(frame: pd.DataFrame, target: str, name: str, notes: list[Note]) 
     if pd.api.types.is_float_dtype(y.dtype):
         missing |= np.isinf(y.to_numpy(dtype=float, na_value=np.nan))
     if missing.all():
-        raise DataError(
-            f"values in the target {target!r}", f"none in {name}", "name another column as the target"
-        )
+        raise DataError(f"values in the target {target!r}", f"none in {name}", "name another column as the target")
     keep = ~missing.to_numpy()
     if missing.any():
         why = f"dropped: {target!r} is missing there"
@@ -251,9 +245,7 @@ def clean_labels(y: Any, target: str, name: str) -> tuple[np.ndarray, Note | Non
     DataError
         If the target has one value only, or nearly every row a class of its own.
     """
-    series = (
-        pd.Series(np.asarray(y, dtype=object)) if not isinstance(y, pd.Series) else y.reset_index(drop=True)
-    )
+    series = pd.Series(np.asarray(y, dtype=object)) if not isinstance(y, pd.Series) else y.reset_index(drop=True)
     counts = series.value_counts()
     if len(counts) < 2:
         raise DataError(
@@ -298,16 +290,12 @@ def _clean_columns(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
         and infer_columns(X[[c]])[0].kind != "date"
     ]
     if many:
-        counts = ", ".join(f"{c!r} has {X[c].nunique():,}" for c in many[:3]) + (
-            ", ..." if len(many) > 3 else ""
-        )
+        counts = ", ".join(f"{c!r} has {X[c].nunique():,}" for c in many[:3]) + (", ..." if len(many) > 3 else "")
         why = f"kept, with high cardinality: {counts} different values in {len(X):,} rows"
         notes.append(Note("columns of many values", why, len(many)))
     constant = [str(c) for c in X.columns if X[c].nunique(dropna=False) == 1]
     if constant:
-        notes.append(
-            Note("constant columns", f"kept, but they tell nothing: {brief(constant)}", len(constant))
-        )
+        notes.append(Note("constant columns", f"kept, but they tell nothing: {brief(constant)}", len(constant)))
     return X
 
 

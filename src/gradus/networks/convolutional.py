@@ -87,9 +87,7 @@ class ConvNet(nn.Module):
             raise SettingError("dropout in [0, 1)", str(dropout), "set for example dropout=0.25")
         if not channels or min(in_channels, height, width, features, *channels) < 1:
             sizes = f"{in_channels} x {height} x {width}, channels {tuple(channels)}, {features} features"
-            raise SettingError(
-                "one block or more, and sizes of 1 or more", sizes, "set for example channels=(32, 64)"
-            )
+            raise SettingError("one block or more, and sizes of 1 or more", sizes, "set for example channels=(32, 64)")
         self.in_channels, self.image_size, self.pooling = in_channels, (height, width), pooling
         blocks: list[nn.Module] = []
         widths = [in_channels, *channels]
@@ -118,9 +116,7 @@ class ConvNet(nn.Module):
             expected, received = expected[:1], received[:1]
         if received != expected:
             mend = "resize the images to the size the network was made for"
-            raise InputError(
-                f"images of shape (n, {', '.join(map(str, expected))})", str(tuple(images.shape)), mend
-            )
+            raise InputError(f"images of shape (n, {', '.join(map(str, expected))})", str(tuple(images.shape)), mend)
         maps = self.blocks(images.contiguous(memory_format=torch.channels_last))
         if self.pooling == "global":
             return self.dense(maps.mean((2, 3)))

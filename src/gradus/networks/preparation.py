@@ -34,15 +34,11 @@ def _checked_weights(weights: Tensor | np.ndarray | None, n: int) -> Tensor:
         received = f"shape {tuple(checked.shape)}"
         raise InputError(f"one weight for each of {n} rows", received, "pass weights of shape (n_rows,)")
     if not bool((checked.isfinite() & (checked >= 0)).all()) or not bool(checked.sum() > 0):
-        raise InputError(
-            "finite weights of 0 or more with a positive sum", "others", "check the sample weights"
-        )
+        raise InputError("finite weights of 0 or more with a positive sum", "others", "check the sample weights")
     return checked
 
 
-def moments(
-    X: Shaped[Tensor | np.ndarray, "rows columns"], weights: Tensor | np.ndarray | None = None
-) -> Moments:
+def moments(X: Shaped[Tensor | np.ndarray, "rows columns"], weights: Tensor | np.ndarray | None = None) -> Moments:
     """Return the weighted moments of each column over the values that are not NaN.
 
     ``mean = Σ w x / Σ w`` and ``std² = Σ w (x - mean)² / Σ w``, in two passes and in float64. A column that
@@ -68,9 +64,7 @@ def moments(
     """
     data = torch.as_tensor(X).detach().cpu()
     if data.ndim != 2 or len(data) == 0:
-        raise InputError(
-            "a table of one row or more", f"shape {tuple(data.shape)}", "pass X of shape (rows, columns)"
-        )
+        raise InputError("a table of one row or more", f"shape {tuple(data.shape)}", "pass X of shape (rows, columns)")
     if bool(data.isinf().any()):
         raise InputError("finite numbers", "infinite ones", "replace them or mark them as missing with NaN")
     w = _checked_weights(weights, len(data)).unsqueeze(1)
@@ -180,14 +174,10 @@ class PixelScale(nn.Module):
     factor: Tensor
     shift: Tensor
 
-    def __init__(
-        self, scale: float, mean: Float[Tensor, " channels"], std: Float[Tensor, " channels"]
-    ) -> None:
+    def __init__(self, scale: float, mean: Float[Tensor, " channels"], std: Float[Tensor, " channels"]) -> None:
         super().__init__()
         if not scale > 0:
-            raise SettingError(
-                "a positive pixel scale", str(scale), "set 255 for bytes and 1 for numbers in [0, 1]"
-            )
+            raise SettingError("a positive pixel scale", str(scale), "set 255 for bytes and 1 for numbers in [0, 1]")
         if not bool((mean.isfinite() & std.isfinite() & (std >= 0)).all()):
             mend = "compute them with PixelScale.from_data(images)"
             raise InputError("finite means and deviations of 0 or more", "others", mend)
@@ -235,9 +225,7 @@ class PixelScale(nn.Module):
             square += torch.einsum("n,nhwc->c", weight, centred.square()) / total
         return cls(scale, mean, torch.where(square <= 1e-12, 0.0, square).sqrt())
 
-    def forward(
-        self, images: Shaped[Tensor, "n height width channels"]
-    ) -> Float[Tensor, "n channels height width"]:
+    def forward(self, images: Shaped[Tensor, "n height width channels"]) -> Float[Tensor, "n channels height width"]:
         """Return standardized images, channels first in shape and last in memory."""
         _check_images(images, self.factor.shape[1])
         pixels = images.permute(0, 3, 1, 2)

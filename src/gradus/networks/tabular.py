@@ -94,9 +94,7 @@ class TabularNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if any(n < 1 for n in cardinalities):
-            raise InputError(
-                "1 category or more in each column", str(list(cardinalities)), "drop empty columns"
-            )
+            raise InputError("1 category or more in each column", str(list(cardinalities)), "drop empty columns")
         if len(mean) + len(cardinalities) == 0:
             raise InputError("one column or more", "none", "pass numbers or categories")
         self.standardize = Standardize(mean, std)
@@ -161,7 +159,6 @@ class TabularNetwork(nn.Module):
             parts.append(numbers.index_select(1, self.indicated).isnan().to(parts[0].dtype))
         if categories is not None:
             parts.extend(
-                embedding(column)
-                for embedding, column in zip(self.embeddings, categories.unbind(1), strict=True)
+                embedding(column) for embedding, column in zip(self.embeddings, categories.unbind(1), strict=True)
             )
         return self.mlp(torch.cat(parts, 1) if len(parts) > 1 else parts[0])

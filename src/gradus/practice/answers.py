@@ -117,9 +117,7 @@ def _numbers(y: NDArray[Any], given: NDArray[Any], weight: Floats | None) -> Ans
     return Answers(truth, None, None, values, 0, weight)
 
 
-def _codes(
-    needs: Needs, y: NDArray[Any], given: NDArray[Any], p: Prediction, weight: Floats | None
-) -> Answers:
+def _codes(needs: Needs, y: NDArray[Any], given: NDArray[Any], p: Prediction, weight: Floats | None) -> Answers:
     classes: list[Any] = list(dict.fromkeys((p.classes if p.classes is not None else np.unique(y)).tolist()))
     code = {name: i for i, name in enumerate(classes)}
     labels = None if needs == "probabilities" else np.asarray(given).tolist()
@@ -127,14 +125,10 @@ def _codes(
         code.setdefault(name, len(code))
     truth = np.array([code[name] for name in y.tolist()], dtype=np.int64)
     if labels is not None:
-        return Answers(
-            truth, np.array([code[n] for n in labels], dtype=np.int64), None, None, len(code), weight
-        )
+        return Answers(truth, np.array([code[n] for n in labels], dtype=np.int64), None, None, len(code), weight)
     q = np.asarray(given, dtype=np.float64)
     if q.ndim != 2 or q.shape[1] != len(classes):
-        raise InputError(
-            f"{len(classes)} columns of probabilities", f"shape {q.shape}", "pass predict_proba(X)"
-        )
+        raise InputError(f"{len(classes)} columns of probabilities", f"shape {q.shape}", "pass predict_proba(X)")
     if not np.isfinite(q).all() or q.min() < -1e-6 or not np.allclose(q.sum(1), 1, atol=1e-3):
         raise InputError("probabilities that sum to 1 in each row", "other numbers", "apply a softmax first")
     q = np.clip(q, 0, None)

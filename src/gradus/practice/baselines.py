@@ -307,9 +307,7 @@ def _open_test(ladder: Ladder, test: Part) -> None:
         if row.name not in ladder.fitted:
             continue
         try:
-            ladder.predictions[row.name], row.test = _scored(
-                row, ladder.fitted[row.name], test, ladder.metric
-            )
+            ladder.predictions[row.name], row.test = _scored(row, ladder.fitted[row.name], test, ladder.metric)
         except Exception as error:  # as above; a category unseen so far may break a strange rung
             row.error = _reason(error)
     first = ladder.predictions.get(ladder.chosen)
@@ -339,11 +337,7 @@ def _fit_arguments(estimator: Any, train: Part, valid: Part) -> dict[str, Any]:
 
 def _reason(error: BaseException) -> str:
     first = str(error).strip().splitlines()
-    return (
-        first[0]
-        if first and isinstance(error, GradusError)
-        else f"{type(error).__name__}: {' '.join(first[:1])}"
-    )
+    return first[0] if first and isinstance(error, GradusError) else f"{type(error).__name__}: {' '.join(first[:1])}"
 
 
 @contextmanager

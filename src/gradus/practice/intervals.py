@@ -144,9 +144,7 @@ def perfect_share(n: int) -> float:
     return float(0.025 ** (1 / n)) if n else 0.0
 
 
-def influence_of_auc(
-    positive: NDArray[np.bool_], scores: Floats, weight: Floats | None
-) -> tuple[float, Floats]:
+def influence_of_auc(positive: NDArray[np.bool_], scores: Floats, weight: Floats | None) -> tuple[float, Floats]:
     """Area under the ROC curve and what each row does to it.
 
     Parameters

@@ -512,9 +512,7 @@ def compare(
     elif metric.statistic in ("accuracy", "sums"):
         ca, cb = _columns(metric, a), _columns(metric, b)
         k, combine = ca.shape[1], metric.combine or _mean
-        low, high, how = bca(
-            np.concatenate([ca, cb], axis=1), lambda s: combine(s[..., :k]) - combine(s[..., k:])
-        )
+        low, high, how = bca(np.concatenate([ca, cb], axis=1), lambda s: combine(s[..., :k]) - combine(s[..., k:]))
         how = f"paired {how}"
     else:
         low, high, how = _paired_interval(metric, y_true, (first, second), a, b, difference)

@@ -79,8 +79,7 @@ class ColumnReader(TransformerMixin, BaseEstimator):
                 columns[f"number:{name}"] = as_number(frame[name])
             elif kind == "date":
                 columns |= {
-                    f"number:{name} {part}": v
-                    for part, v in date_parts(frame[name], self.formats_[name]).items()
+                    f"number:{name} {part}": v for part, v in date_parts(frame[name], self.formats_[name]).items()
                 }
         return pd.DataFrame(columns, index=frame.index)
 
@@ -97,9 +96,7 @@ class TextCounts(TransformerMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> TextCounts:
         """Learn the vocabularies."""
-        self.vectorizers_ = {
-            name: TfidfVectorizer(max_features=2000, sublinear_tf=True) for name in X.columns
-        }
+        self.vectorizers_ = {name: TfidfVectorizer(max_features=2000, sublinear_tf=True) for name in X.columns}
         for name, vectorizer in self.vectorizers_.items():
             vectorizer.fit(X[name])
         return self
@@ -169,9 +166,7 @@ class BoostedTrees(BaseEstimator):
         self._numbers = [c for c in frame.columns if c.startswith("number:")]
         self._categories = [c for c in frame.columns if c.startswith("category:")]
         if not self._numbers and not self._categories:
-            raise InputError(
-                "a column of numbers or categories", "only text", "drop this rung for this table"
-            )
+            raise InputError("a column of numbers or categories", "only text", "drop this rung for this table")
         self.encoder_ = (
             OrdinalEncoder(
                 handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=TREE_CATEGORIES
@@ -193,9 +188,7 @@ class BoostedTrees(BaseEstimator):
             "random_state": self.random_state,
             "categorical_features": [False] * len(self._numbers) + [True] * len(self._categories),
         }
-        cls = (
-            HistGradientBoostingClassifier if self.task == "classification" else HistGradientBoostingRegressor
-        )
+        cls = HistGradientBoostingClassifier if self.task == "classification" else HistGradientBoostingRegressor
         self.model_ = cls(**arguments).fit(self._matrix(frame), y, sample_weight=sample_weight)
         if self.task == "classification":
             self.classes_ = self.model_.classes_
@@ -231,9 +224,7 @@ class PixelScaler(TransformerMixin, BaseEstimator):
         """Find the scale."""
         X = np.asarray(X)
         if X.ndim < 2 or not X.size:
-            raise InputError(
-                "images of shape (n, height, width[, channels])", f"shape {X.shape}", "stack them"
-            )
+            raise InputError("images of shape (n, height, width[, channels])", f"shape {X.shape}", "stack them")
         self.scale_ = float(np.abs(X).max()) or 1.0
         return self
 

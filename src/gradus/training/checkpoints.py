@@ -216,9 +216,7 @@ class CheckpointStore:
                     scores.setdefault(step, score)
         return sorted(scores, key=lambda step: (-scores[step], step))
 
-    def _write(
-        self, folder: Path, step: int, content: Mapping[str, tuple[dict[str, Any], Any]], score: Any
-    ) -> None:
+    def _write(self, folder: Path, step: int, content: Mapping[str, tuple[dict[str, Any], Any]], score: Any) -> None:
         files = {}
         for name, (tensors, structure) in content.items():
             files[f"{name}.safetensors"] = write_file(

@@ -89,9 +89,7 @@ def head_loss(
     Goodfellow et al. 2016, §5.5, eq. 5.63; §7.5.1 (label smoothing).
     """
     if not 0.0 <= label_smoothing < 1.0:
-        raise SettingError(
-            "label_smoothing in [0, 1)", str(label_smoothing), "set for example label_smoothing=0.1"
-        )
+        raise SettingError("label_smoothing in [0, 1)", str(label_smoothing), "set for example label_smoothing=0.1")
     if label_smoothing and not head.smooths:
         received = f"{label_smoothing} for a {type(head).__name__}"
         raise SettingError("label_smoothing with a head over classes", received, "set label_smoothing=0")
@@ -115,9 +113,7 @@ def head_loss(
 
 
 @torch.no_grad()
-def _summed_scores(
-    head: Head, parameters: Tensor, targets: Tensor, weights: Tensor | None
-) -> dict[str, Tensor]:
+def _summed_scores(head: Head, parameters: Tensor, targets: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
     scores = head.scores(parameters.detach(), targets)
     if weights is None:
         return {name: score.sum() for name, score in scores.items()}

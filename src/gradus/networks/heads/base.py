@@ -96,9 +96,7 @@ class Head(nn.Module, ABC):
                 mend = f"reshape them with .reshape{expected}"
             raise InputError(f"targets of shape {expected}", str(tuple(targets.shape)), mend)
         if smoothing and not (self.smooths and 0.0 < smoothing < 1.0):
-            expected_text = (
-                "label_smoothing in [0, 1)" if self.smooths else "no label_smoothing in a regression"
-            )
+            expected_text = "label_smoothing in [0, 1)" if self.smooths else "no label_smoothing in a regression"
             raise SettingError(expected_text, str(smoothing), "set label_smoothing=0")
         # A log-likelihood of half-precision parameters is still computed in single precision.
         return parameters.float() if parameters.dtype in _HALF else parameters
@@ -128,9 +126,7 @@ class Head(nn.Module, ABC):
         SettingError
             If ``label_smoothing`` is out of range or the head has no classes.
         """
-        return self._loss(
-            self._checked(parameters, targets, label_smoothing), targets, "sum", label_smoothing
-        )
+        return self._loss(self._checked(parameters, targets, label_smoothing), targets, "sum", label_smoothing)
 
     def losses(
         self,
@@ -140,9 +136,7 @@ class Head(nn.Module, ABC):
         label_smoothing: float = 0.0,
     ) -> Float[Tensor, " batch"]:
         """Return the training loss of each example; see :meth:`total_loss`."""
-        return self._loss(
-            self._checked(parameters, targets, label_smoothing), targets, "none", label_smoothing
-        )
+        return self._loss(self._checked(parameters, targets, label_smoothing), targets, "none", label_smoothing)
 
     def negative_log_likelihood(
         self, parameters: Float[Tensor, " batch *parameters"], targets: Shaped[Tensor, " ..."]

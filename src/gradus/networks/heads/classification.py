@@ -30,9 +30,7 @@ class ClassHead(Head):
     smooths = True
 
     @abstractmethod
-    def probabilities(
-        self, parameters: Float[Tensor, " batch *parameters"]
-    ) -> Float[Tensor, "batch probabilities"]:
+    def probabilities(self, parameters: Float[Tensor, " batch *parameters"]) -> Float[Tensor, "batch probabilities"]:
         """Return a probability for each class (each label, for a multi-label head)."""
 
 

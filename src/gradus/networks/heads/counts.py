@@ -54,9 +54,7 @@ class CountHead(Head):
         values = [torch.as_tensor(value, dtype=torch.float64).cpu() for value in (mean, std)]
         for value in values:
             if not bool((value.isfinite() & (value >= 0)).all()):
-                raise InputError(
-                    "counts of a finite mean", str(value.tolist()), "pass targets of 0, 1, 2, ..."
-                )
+                raise InputError("counts of a finite mean", str(value.tolist()), "pass targets of 0, 1, 2, ...")
         self._start(values[0].clamp_min(0.01), values[1])
 
     @abstractmethod

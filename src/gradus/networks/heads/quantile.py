@@ -90,9 +90,7 @@ class QuantileDistribution(Distribution):
         )
         # Clamping keeps the logarithms of the branches not taken, and their gradients, finite.
         below = self._knots[..., 0] + self._lower * torch.log(value.clamp(max=float(first)) / first)
-        above = self._knots[..., -1] - self._upper * torch.log(
-            (1 - value.clamp(min=float(last))) / (1 - last)
-        )
+        above = self._knots[..., -1] - self._upper * torch.log((1 - value.clamp(min=float(last))) / (1 - last))
         return torch.where(value < first, below, torch.where(value > last, above, inside))
 
     def _locate(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -130,9 +128,7 @@ class QuantileDistribution(Distribution):
     def mean(self) -> Tensor:
         """The mean, tails included."""
         left, right = self._knots[..., :-1], self._knots[..., 1:]
-        tails = self.levels[0] * (left[..., 0] - self._lower) + (1 - self.levels[-1]) * (
-            right[..., -1] + self._upper
-        )
+        tails = self.levels[0] * (left[..., 0] - self._lower) + (1 - self.levels[-1]) * (right[..., -1] + self._upper)
         return (self._steps * (left + right) / 2).sum(-1) + tails
 
     @property

@@ -63,13 +63,9 @@ class RegressionHead(Head):
         values = [torch.as_tensor(value, dtype=torch.float64).cpu() for value in (mean, std)]
         for name, value in zip(("mean", "std"), values, strict=True):
             if value.shape not in {(), self.event_shape}:
-                raise InputError(
-                    f"a {name} of shape {self.event_shape}", str(tuple(value.shape)), "pass one a column"
-                )
+                raise InputError(f"a {name} of shape {self.event_shape}", str(tuple(value.shape)), "pass one a column")
             if not bool(value.isfinite().all()) or (name == "std" and bool((value < 0).any())):
-                raise InputError(
-                    f"a finite {name} of the targets", str(value.tolist()), "remove such targets first"
-                )
+                raise InputError(f"a finite {name} of the targets", str(value.tolist()), "remove such targets first")
         self.location.copy_(values[0])
         self.scale.copy_(torch.where(values[1] == 0, 1.0, values[1]))
 
@@ -150,9 +146,7 @@ class GaussianHead(RegressionHead):
     def set_variance(self, variance: float | np.ndarray | Tensor) -> None:
         """Set the fixed variance of the predictive distribution, in squared units of the targets."""
         if self.learned:
-            raise SettingError(
-                "variance='fixed' where it is set by hand", "'learned'", "leave the learned variance be"
-            )
+            raise SettingError("variance='fixed' where it is set by hand", "'learned'", "leave the learned variance be")
         value = torch.as_tensor(variance, dtype=torch.float64)
         if not bool((value.isfinite() & (value > 0)).all()):
             raise InputError(
@@ -262,9 +256,7 @@ class MixtureDensityHead(RegressionHead):
         raw = self.linear(features).unflatten(-1, (self.components, -1))
         logits, means, spreads = self._split(raw)
         means = torch.addcmul(self.location, means, self.scale)
-        return torch.cat(
-            [logits.unsqueeze(-1), means, (F.softplus(spreads) + self.minimum_scale) * self.scale], -1
-        )
+        return torch.cat([logits.unsqueeze(-1), means, (F.softplus(spreads) + self.minimum_scale) * self.scale], -1)
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         width = (parameters.shape[-1] - 1) // 2
