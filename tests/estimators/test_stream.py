@@ -118,3 +118,20 @@ def test_a_stream_unlike_the_sample_is_refused(parquet, digits):
         MLPClassifier().fit_stream(ParquetBatches(parquet, columns=["p0"], batch_size=8), (X[:, :1], y))
     with pytest.raises(SettingError, match="for a stream"):
         MLPClassifier(early_stopping=True).fit_stream(_open(parquet), (X, y))
+
+
+def test_settings_under_which_a_checkpoint_could_never_be_taken_up_are_refused(digits, tmp_path):
+    X, y = digits
+    with pytest.raises(SettingError, match="an integer random_state"):
+        MLPClassifier(checkpoint=str(tmp_path)).fit(X, y)
+    with pytest.raises(SettingError, match="warm_start=False"):
+        MLPClassifier(checkpoint=str(tmp_path), random_state=0, warm_start=True).fit(X, y)
+
+
+def test_a_refused_checkpoint_leaves_no_model_that_looks_fitted(digits, tmp_path):
+    X, y = digits
+    MLPClassifier(hidden=(8,), max_epochs=1, checkpoint=str(tmp_path), random_state=0).fit(X, y)
+    other = MLPClassifier(hidden=(9,), max_epochs=1, checkpoint=str(tmp_path), random_state=0)
+    with pytest.raises(SettingError, match="the same data and settings"):
+        other.fit(X, y)
+    assert not other.__sklearn_is_fitted__()

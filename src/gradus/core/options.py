@@ -219,7 +219,8 @@ def _in_range(number: Real, setting: Setting) -> bool:
 def _refuse(setting: Setting, value: Any, hint: str) -> None:
     default = setting.default
     mend = f"leave {setting.name} out" if default is None else f"set for example {setting.name}={default}"
-    raise SettingError(f"{setting.name} to be {_as_noun(setting)}", repr(value), f"{hint}{mend} ({setting.help})")
+    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+    raise SettingError(f"{setting.name} to be {_as_noun(setting)}", shown, f"{hint}{mend} ({setting.help})")
 
 
 def _as_noun(setting: Setting) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gradus.core.devices import choose_device
-from gradus.core.errors import InputError, NonFiniteError, SettingError
+from gradus.core.errors import GradusError, InputError, NonFiniteError, SettingError
 from gradus.core.options import option, settings_of
 from gradus.core.randomness import derive, isolated, resolve_seed
 from gradus.core.threads import threads
@@ -93,7 +93,7 @@ class GradientEstimator(TrainingOptions, Estimator):
         after: Callable[[], None] | None = None,
     ) -> Self:
         """Train; ``after`` learns what is left to learn before scikit-learn's callbacks hear that the fit ended."""
-        self.check_settings()
+        self._check_together()
         if (X_val is None) != (y_val is None):
             given, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise InputError("X_val and y_val together", f"{given} alone", f"pass {absent} too")
@@ -116,9 +116,21 @@ class GradientEstimator(TrainingOptions, Estimator):
         told.finish()
         return self
 
+    def _check_together(self) -> None:
+        """Check each setting, and those that only make sense together."""
+        self.check_settings()
+        if self.checkpoint is None:
+            return
+        if self.random_state is None:
+            mend = "a fit that goes on has to draw what the first one drew: set for example random_state=0"
+            raise SettingError("an integer random_state where checkpoint is set", "none", mend)
+        if self.warm_start:
+            mend = "a finished checkpoint would be taken for this fit: set one of the two"
+            raise SettingError("warm_start=False where checkpoint is set", "True", mend)
+
     def _fit_stream(self, batches: Batches, sample: tuple[Any, Any], X_val: Any, y_val: Any) -> Self:
         """Learn shapes, classes and scales from the sample, weights from the batches."""
-        self.check_settings()
+        self._check_together()
         if self.retrain != "none" or (self.early_stopping is True and X_val is None):
             raise SettingError(
                 "retrain='none', and X_val where early_stopping is on, for a stream",
@@ -215,7 +227,9 @@ class GradientEstimator(TrainingOptions, Estimator):
         network.to(device, dtype)
         probe = next(batches.epoch(0))
         n_threads = choose_threads(network, self._loss(network), probe, self.n_threads)
-        options = replace(options, precision=choose_precision(network, self._loss(network), probe, self.precision))
+        with threads(n_threads):
+            precision = choose_precision(network, self._loss(network), probe, self.precision)
+        options = replace(options, precision=precision)
         store, tag = None, ""
         if self.checkpoint is not None:
             store = CheckpointStore(Path(self.checkpoint) / phase)
@@ -247,11 +261,17 @@ class GradientEstimator(TrainingOptions, Estimator):
         """Run the loop and keep what it learned, also when it stops on a NaN with the last good weights."""
         try:
             trainer.run()
-        except NonFiniteError:
-            trainer.finished = "not_finite"
+        except GradusError as error:
+            if isinstance(error, NonFiniteError):  # any other is a checkpoint refused: nothing has been trained
+                trainer.finished = "not_finite"
+                self._keep(trainer)
+            elif not hasattr(self, "network_"):
+                self._forget()
             raise
-        finally:
+        except BaseException:
             self._keep(trainer)
+            raise
+        self._keep(trainer)
 
     def _keep(self, trainer: Trainer) -> None:
         self.network_ = trainer.network.eval().float()

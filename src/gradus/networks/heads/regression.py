@@ -152,7 +152,8 @@ class GaussianHead(RegressionHead):
             raise InputError(
                 "a positive finite variance", str(value.tolist()), "pass for example the mean squared error"
             )
-        self.variance.copy_(value.to(self.scale) / self.scale.square())
+        # in double precision: the square of a scale of 1e20 or 1e-23 is none in single
+        self.variance.copy_(value.cpu() / self.scale.cpu().double().square())
 
     def fit_variance(
         self,
