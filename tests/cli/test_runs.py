@@ -76,7 +76,7 @@ def test_runs_lists_the_newest_first_and_passes_over_other_folders(finished, tmp
     assert run(["runs", str(tmp_path / "runs"), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in rows] == [str(later.path), str(finished.path)]
-    assert rows[0]["status"] == "running"
+    assert rows[0]["status"] == "stopped", "it calls itself running, and no process is at work on it"
     assert (rows[1]["chosen"], rows[1]["test"], rows[1]["data"]) == ("linear", 0.94, "digits [8x8]")
     assert run(["runs", str(tmp_path / "runs")]) == 0
     assert "digits [8x8]" in capsys.readouterr().out

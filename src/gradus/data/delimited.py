@@ -222,7 +222,7 @@ def _repair_numbers(frame: pd.DataFrame, *, decimal_comma: bool) -> list[Note]:
         if not texts.map(lambda v: isinstance(v, str)).all():
             continue
         unique = pd.Series(texts.unique(), dtype=object)
-        if decimal_comma and unique.str.fullmatch(r"\s*[+-]?\d+(,\d+)?\s*").all():
+        if decimal_comma and unique.str.fullmatch(r"\s*[+-]?[0-9]+(,[0-9]+)?\s*").all():
             frame[name] = pd.to_numeric(series.astype(object).str.replace(",", ".", regex=False))
             notes.append(Note(f"column {name!r}", "decimal commas were read as points", len(texts)))
             continue

@@ -312,7 +312,8 @@ def _open_test(ladder: Ladder, test: Part) -> None:
             row.error = _reason(error)
     first = ladder.predictions.get(ladder.chosen)
     if first is None:
-        return
+        reason = str(ladder.row(ladder.chosen).error)
+        raise GradusError(f"answers of {ladder.chosen} on the test part", reason, "look at the notes of the data")
     for name, second in ladder.predictions.items():
         if name != ladder.chosen:
             ladder.against[name] = compare(ladder.metric, test.y, first, second, test.weight)

@@ -57,12 +57,18 @@ def bca(columns: Floats, combine: Callable[[Floats], Any]) -> tuple[float, float
     if n < 2:
         return -np.inf, np.inf, "one row says nothing about the spread"
     left_out = combine(total - columns)  # exact jackknife: a row is one subtraction
+    left_out = left_out[np.isfinite(left_out)]
+    if len(left_out) < 2:
+        return -np.inf, np.inf, "too few different rows say nothing about the spread"
     offsets = left_out.mean() - left_out
     spread = float(np.sum(offsets**2))
     if n > ROWS_FOR_NORMAL:
         half = Z * np.sqrt(spread * (n - 1) / n)
         return value - half, value + half, "normal, jackknife standard error"
     drawn = np.sort(_resampled_sums(columns, combine))
+    drawn = drawn[np.isfinite(drawn)]  # few rows: some resamples have equal targets, and R squared needs others
+    if len(drawn) < RESAMPLES / 2:
+        return -np.inf, np.inf, "too few different rows say nothing about the spread"
     below = (np.sum(drawn < value) + 0.5 * np.sum(drawn == value)) / len(drawn)
     if spread == 0 or not 0 < below < 1:
         low, high = np.quantile(drawn, [0.025, 0.975])

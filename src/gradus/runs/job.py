@@ -206,6 +206,10 @@ def _prepare(job: Job, settings: Mapping[str, str]) -> Prepared:
         data, app.y, test=job.test_fraction, valid=job.valid_fraction, seed=job.seed,
         stratify=app.task == "classification",
     )  # fmt: skip
+    seen = np.unique(app.y[parts.train])
+    if app.task == "classification" and len(seen) < 2:
+        mend = "leave out --time or --group, or add rows"
+        raise DataError("two classes or more among the training rows", f"only {seen[0]!s}", mend)
     top = app.network(settings, random_state=job.seed)
     columns = data.X.shape[1] if data.kind == "table" else int(np.prod(data.X.shape[1:]))
     rungs = baselines(app.task, data.kind, len(parts.train), columns, job.seed)
