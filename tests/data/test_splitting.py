@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gradus.core.errors import GradusError
@@ -36,6 +36,7 @@ def distinct(n):
     shares=SHARES,
     seed=st.integers(0, 2**31),
 )
+@example(sizes=[2, 2, 30, 30, 30], shares=(0.05, 0.4), seed=0)
 def test_every_class_keeps_its_share_within_one_row_and_so_do_the_sides(sizes, shares, seed):
     test, valid = shares
     y = np.random.default_rng(seed).permutation(np.repeat([f"c{i}" for i in range(len(sizes))], sizes))

@@ -8,6 +8,7 @@ rows forbids it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -252,7 +253,32 @@ def _quotas(sizes: np.ndarray, shares: np.ndarray) -> np.ndarray:
             quotas[row, side] += 1
             filled[side] += 1
             rest[row, side] = 0.0
+    _even_out(quotas, exact, totals)
     return quotas
+
+
+def _even_out(quotas: np.ndarray, exact: np.ndarray, totals: np.ndarray) -> None:
+    """Pass single rows of a class from a side above its total to one below, until all are within one row.
+
+    A class gives up only what it had been rounded up by, and takes only where it had been rounded down; where no class
+    can pass a row on directly, it goes by the third side.
+    """
+    floor = np.floor(exact + 1e-9).astype(np.int64)
+    undecided = (exact - floor > 1e-9) & (quotas.sum(axis=1) > 1)[:, None]
+    for _ in range(quotas.size):
+        gap = quotas.sum(axis=0) - totals
+        high, low = int(gap.argmax()), int(gap.argmin())
+        if gap[high] <= 1 + 1e-9 and gap[low] >= -1 - 1e-9:
+            return
+        up, down = undecided & (quotas > floor), undecided & (quotas == floor)
+        ways = [[high, low], [high, 3 - high - low, low]]
+        way = next((w for w in ways if all((up[:, a] & down[:, b]).any() for a, b in pairwise(w))), None)
+        if way is None:
+            return
+        for a, b in pairwise(way):
+            row = int(np.argmax(undecided[:, a] & (quotas > floor)[:, a] & (quotas == floor)[:, b] & undecided[:, b]))
+            quotas[row, a] -= 1
+            quotas[row, b] += 1
 
 
 def _assign(classes: np.ndarray, units: np.ndarray, shares: np.ndarray, generator: np.random.Generator) -> np.ndarray:
