@@ -24,6 +24,8 @@ def begin(*arguments, patch=lambda: None):
     """Run the command in a child of its own, its words in ``said``; return the process id."""
 
     def work():
+        # A shell starts what runs in the background with Ctrl-C ignored, and a test run may be there.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         patch()
         with Path("said").open("w", buffering=1) as said, contextlib.redirect_stderr(said):
             with contextlib.redirect_stdout(io.StringIO()):
