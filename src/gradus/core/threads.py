@@ -64,7 +64,7 @@ def measure_threads(work: Callable[[], object], *, seconds: float = 0.06, gain: 
     work : callable
         A side-effect-free piece of the real work, such as one forward and backward pass.
     seconds : float
-        Time to spend, in seconds; two turns of each candidate are taken at least.
+        Time to spend, in seconds; three turns of each candidate are taken at least.
     gain : float
         Speed-up over fewer threads that justifies more of them.
     """
@@ -75,7 +75,7 @@ def measure_threads(work: Callable[[], object], *, seconds: float = 0.06, gain: 
     with threads(1):
         work()  # lazy initialization is not part of the measurement
     deadline = time.perf_counter() + seconds
-    while time.perf_counter() < deadline or len(times[counts[-1]]) < 2:
+    while time.perf_counter() < deadline or len(times[counts[-1]]) < 3:
         for n in counts:
             with threads(n):
                 start = time.perf_counter()
