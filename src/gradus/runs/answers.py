@@ -109,8 +109,7 @@ def _model(folder: RunFolder, record: RunRecord) -> tuple[Any, dict[str, _Column
     if rung is None:
         raise DataError("a model of this version's ladder", repr(record.chosen), "fit again")
     rows = prepared.parts.train
-    X = prepared.app.data.X
-    train = Part(X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows], prepared.app.y[rows])
+    train = Part(prepared.app.data.take(rows).X, prepared.app.y[rows])
     model = rung.estimator.fit(train.X, train.y)
     if not isinstance(train.X, pd.DataFrame) or rung.kind == "trivial":
         return model, {}

@@ -15,7 +15,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from gradus.applications.base import Application
 from gradus.applications.kinds import recognise
@@ -234,7 +233,7 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
         with _terminable(), _ending(folder, record, begin, teller):
             teller.begin(started)
             parts = {name: getattr(started.parts, name) for name in ("train", "valid", "test")}
-            train, valid, test = ((_rows(data.X, rows), app.y[rows]) for rows in parts.values())
+            train, valid, test = ((data.take(rows).X, app.y[rows]) for rows in parts.values())
             test = app.test if app.test is not None else test
             with observed_by(ProgressBar("training", console), _MetricsFile(folder)):
                 metric = app.metric(valid[1], test[1])
@@ -438,10 +437,6 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise SettingError(f"{name} as a share", repr(text), f"set for example {name}=0.2") from None
-
-
-def _rows(X: Any, rows: np.ndarray) -> Any:
-    return X.iloc[rows].reset_index(drop=True) if isinstance(X, pd.DataFrame) else X[rows]
 
 
 def _command(job: Job, settings: Mapping[str, str], out: str | Path | None) -> str:
