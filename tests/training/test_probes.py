@@ -72,7 +72,7 @@ def test_a_choice_is_remembered_for_the_same_shapes_only(clock):
 @pytest.mark.parametrize(
     ("seconds", "chosen"),
     [
-        ({1: 1e-3, 2: 1e-4, 4: 1e-5}, 1),  # so small that it is mostly overhead
+        ({1: 5e-4, 2: 1e-4, 4: 1e-5}, 1),  # so small that it is mostly overhead
         ({1: 1.0, 2: 0.6, 4: 0.4}, 4),
         ({1: 1.0, 2: 0.9, 4: 1.5}, 1),  # a tenth is not worth a core
         ({1: 1.0, 2: 0.6, 4: 0.58}, 2),
@@ -85,6 +85,25 @@ def test_threads_are_chosen_by_the_time_a_step_takes(seconds, chosen, clock, mon
     before = torch.get_num_threads()
     assert choose_threads(classifier(), loss, rows(), "auto") == chosen
     assert torch.get_num_threads() == before
+
+
+def test_a_long_step_is_timed_on_a_part_of_its_rows(clock, monkeypatch):
+    monkeypatch.setattr(probes, "candidates", lambda: [1, 2])
+    monkeypatch.setattr(core_threads, "candidates", lambda: [1, 2])
+    sizes = []
+
+    def loss(network, batch, source):
+        sizes.append(len(batch["inputs"]))
+        clock.now += sizes[-1] * each / torch.get_num_threads()
+        return head_loss(network.head)(network, batch, source)
+
+    each = 1e-3
+    assert choose_threads(classifier(), loss, rows(200), "auto") == 2
+    assert set(sizes) == {32}
+    each = 1e-5
+    sizes.clear()
+    assert choose_threads(classifier(), loss, rows(150), "auto") == 2
+    assert sizes[:2] == [32, 32] and set(sizes[2:]) == {150}
 
 
 def test_one_core_needs_no_probe(clock, monkeypatch):

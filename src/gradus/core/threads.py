@@ -18,6 +18,9 @@ from gradus.core.errors import SettingError
 
 __all__ = ["candidates", "measure_threads", "threads"]
 
+# A call longer than this wakes its threads within itself.
+WARM_UP = 5e-3
+
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
@@ -53,36 +56,54 @@ def candidates(limit: int | None = None) -> list[int]:
     return counts if counts[-1] == limit else [*counts, limit]
 
 
-def measure_threads(work: Callable[[], object], *, seconds: float = 0.06, gain: float = 1.15) -> int:
+def measure_threads(work: Callable[[], object], *, seconds: float = 0.05, gain: float = 1.15) -> int:
     """Return the number of threads on which ``work()`` runs fastest.
 
-    The candidates take turns, so that a machine that slows down meanwhile slows all of them; more threads must win by
-    the factor ``gain`` in the median to be chosen, since idle cores are worth something to others.
+    The candidates take turns, so that a machine that slows down meanwhile slows all of them. Several threads are
+    warmed up by as many short calls as are timed: they were asleep, on cores whose caches hold nothing of the work,
+    and reach their speed only after some milliseconds. More threads must win by the factor ``gain`` in the median
+    to be chosen, since idle cores are worth something to others.
 
     Parameters
     ----------
     work : callable
-        A side-effect-free piece of the real work, such as one forward and backward pass.
+        A side-effect-free piece of the real work, such as one forward and backward pass, run once before.
     seconds : float
-        Time to spend, in seconds; three turns of each candidate are taken at least.
+        Time to spend, in seconds, on two turns of each candidate; where they disagree a third is taken.
     gain : float
         Speed-up over fewer threads that justifies more of them.
     """
     counts = candidates()
     if len(counts) == 1:
         return 1
-    times: dict[int, list[float]] = {n: [] for n in counts}
     with threads(1):
-        work()  # lazy initialization is not part of the measurement
-    deadline = time.perf_counter() + seconds
-    while time.perf_counter() < deadline or len(times[counts[-1]]) < 3:
-        for n in counts:
-            with threads(n):
-                start = time.perf_counter()
-                work()
-                times[n].append(time.perf_counter() - start)
+        once = max(_seconds(work, 1), 1e-9)
+    calls = max(1, min(8, int(seconds / (4 * len(counts) * once))))
+    warm = calls if once < WARM_UP else 0
+    rounds: list[dict[int, float]] = []
+    while len(rounds) < 2 or _undecided(rounds, counts, gain):
+        rounds.append({n: _turn(work, n, warm if n > 1 else 0, calls) for n in counts})
     best = 1
     for n in counts[1:]:
-        if median(times[best]) > gain * median(times[n]):
+        if median(taken[best] / taken[n] for taken in rounds) > gain:
             best = n
     return best
+
+
+def _undecided(rounds: list[dict[int, float]], counts: list[int], gain: float) -> bool:
+    """Whether two rounds disagree about a number of threads being worth it."""
+    return len(rounds) == 2 and any(len({taken[1] > gain * taken[n] for taken in rounds}) > 1 for n in counts[1:])
+
+
+def _turn(work: Callable[[], object], n: int, warm: int, calls: int) -> float:
+    """Return the seconds of a call on ``n`` threads, after ``warm`` that do not count."""
+    with threads(n):
+        _seconds(work, warm)
+        return _seconds(work, calls) / calls
+
+
+def _seconds(work: Callable[[], object], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        work()
+    return time.perf_counter() - start

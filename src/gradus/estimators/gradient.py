@@ -24,6 +24,7 @@ from gradus.data.batches import Batch, Batches, OnDevice, TensorBatches
 from gradus.estimators.base import Estimator
 from gradus.estimators.callbacks import ScikitCallbacks
 from gradus.estimators.digest import digest
+from gradus.networks import HeadedNetwork, Standardize
 from gradus.training.checkpoints import CheckpointStore
 from gradus.training.loop import Callback, Trainer
 from gradus.training.losses import LossFunction
@@ -110,7 +111,7 @@ class GradientEstimator(TrainingOptions, Estimator):
                 train, valid = _take(train, rows), _take(train, held)
             network = self.network_ if warm else self._make_network()
         told = ScikitCallbacks(self, X, y, sample_weight)
-        self._train(network, train, valid, [told, *callbacks])
+        self._train(network, train, valid, [told, *callbacks] if told.active else callbacks)
         if after is not None:
             after()
         told.finish()
@@ -219,16 +220,18 @@ class GradientEstimator(TrainingOptions, Estimator):
             if n_rows <= options.batch_size and self.precision == "float32" and device.type != "mps":
                 dtype = torch.float64
             tensors = {name: _as(tensor, dtype).to(device) for name, tensor in train.items()}
+            network.to(device, dtype)
+            moved, tensors = _prepared(network, tensors)
             batches: Batches = TensorBatches(
                 tensors, batch_size=min(options.batch_size, n_rows), seed=derive(seed, "order")
             )
         else:
             batches = train if device.type == "cpu" else OnDevice(train, device)
-        network.to(device, dtype)
+            moved = network.to(device, dtype)
         probe = next(batches.epoch(0))
-        n_threads = choose_threads(network, self._loss(network), probe, self.n_threads)
+        n_threads = choose_threads(moved, self._loss(moved), probe, self.n_threads)
         with threads(n_threads):
-            precision = choose_precision(network, self._loss(network), probe, self.precision)
+            precision = choose_precision(moved, self._loss(moved), probe, self.precision)
         options = replace(options, precision=precision)
         store, tag = None, ""
         if self.checkpoint is not None:
@@ -244,7 +247,7 @@ class GradientEstimator(TrainingOptions, Estimator):
             told.append(ProgressBar(type(self).__name__))
         return Trainer(
             network,
-            self._players(network, options, derive(seed, "loss")),
+            self._players(moved, options, derive(seed, "loss")),
             batches,
             options,
             evaluate=evaluate,
@@ -378,6 +381,17 @@ def replace_options(estimator: TrainingOptions, **changes: Any) -> TrainingOptio
     # searches draw NumPy numbers, which not every torch function takes
     native = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     return TrainingOptions(**native | changes)
+
+
+def _prepared(network: nn.Module, tensors: Batch) -> tuple[nn.Module, Batch]:
+    """Return the network without its preparation, where every batch would do the same again, and what it prepares.
+
+    Standardizing keeps the bytes as they are and the numbers to the bit; pixels would take four times their memory.
+    The layers are the network's own.
+    """
+    if not isinstance(network, HeadedNetwork) or not isinstance(network.prepare, Standardize):
+        return network, tensors
+    return HeadedNetwork(None, network.body, network.head), {**tensors, "inputs": network.prepare(tensors["inputs"])}
 
 
 def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -192,10 +192,10 @@ class Trainer:
         if self.finished == "terminated":
             return  # every second counts now, and the checkpoint has the exact position
         row = self._close_totals()
-        self.network.eval()
         if self.evaluate is not None:
+            self.network.eval()
             row.update({f"valid_{name}": float(value) for name, value in self._evaluate().items()})
-        self.network.train()
+            self.network.train()
         row["seconds"] = self.seconds
         self.history.append(row)
         if self.finished is None or self.offset == len(self.batches):
@@ -333,10 +333,12 @@ class Trainer:
 
     def _tell(self, event: Event) -> None:
         """Tell the callbacks; what they draw and ask of the network does not change the training."""
-        states = random_states(self.device)
         if event == "stop":
             self.elapsed, self._since = self.seconds, time.perf_counter()
             self.network.eval()
+        if not self.callbacks:
+            return
+        states = random_states(self.device)
         for callback in self.callbacks if event == "start" else self._told:
             callback(self, event)
             if event == "start":

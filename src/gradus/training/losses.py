@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from gradus.core.errors import InputError, SettingError
 from gradus.data.batches import Batch
 from gradus.networks.heads import Head
 
-__all__ = ["Loss", "LossFunction", "head_loss"]
+__all__ = ["HeadLoss", "Loss", "LossFunction", "head_loss"]
 
 
 class Loss(NamedTuple):
@@ -43,7 +44,7 @@ def head_loss(
     label_smoothing: float = 0.0,
     metrics: bool = False,
     inputs: Sequence[str] = ("inputs",),
-) -> LossFunction:
+) -> HeadLoss:
     """Return the maximum likelihood loss of a network that ends in ``head``.
 
     ``total = Σ w_i loss(network(x_i), y_i)`` and ``count = Σ w_i``, with weights of one where the batch has
@@ -93,23 +94,33 @@ def head_loss(
     if label_smoothing and not head.smooths:
         received = f"{label_smoothing} for a {type(head).__name__}"
         raise SettingError("label_smoothing with a head over classes", received, "set label_smoothing=0")
-    first, *others = inputs
+    return HeadLoss(head, label_smoothing, metrics, tuple(inputs))
 
-    def loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        parameters = network(batch[first], *[batch[name] for name in others])
+
+@dataclass(frozen=True)
+class HeadLoss:
+    """What `head_loss` returns: a loss that says what it is made of."""
+
+    head: Head
+    label_smoothing: float
+    metrics: bool
+    inputs: tuple[str, ...]
+
+    def __call__(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        """Return the sums over the batch."""
+        head, smoothing = self.head, self.label_smoothing
+        parameters = network(*[batch[name] for name in self.inputs])
         targets, weights = batch["targets"], batch.get("weights")
         if weights is None:
-            total = head.total_loss(parameters, targets, label_smoothing=label_smoothing)
-            measured = _summed_scores(head, parameters, targets, None) if metrics else {}
+            total = head.total_loss(parameters, targets, label_smoothing=smoothing)
+            measured = _summed_scores(head, parameters, targets, None) if self.metrics else {}
             return Loss(total, float(targets.shape[0]), measured)
         if weights.shape != targets.shape[:1]:
             expected = f"weights of shape {tuple(targets.shape[:1])}"
             raise InputError(expected, str(tuple(weights.shape)), "pass one weight for each example")
-        each = head.losses(parameters, targets, label_smoothing=label_smoothing)
-        measured = _summed_scores(head, parameters, targets, weights) if metrics else {}
+        each = head.losses(parameters, targets, label_smoothing=smoothing)
+        measured = _summed_scores(head, parameters, targets, weights) if self.metrics else {}
         return Loss(torch.dot(weights.to(each.dtype), each), weights.sum(), measured)
-
-    return loss
 
 
 @torch.no_grad()

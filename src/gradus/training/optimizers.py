@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.adam import adam
 
 from gradus.core.errors import InputError, SettingError
 from gradus.training.options import TrainingOptions
@@ -110,57 +109,69 @@ class FusedAdam:
 
     A step of ``torch.optim.Adam`` collects its tensors anew, asks for hooks and records itself for the profiler: for a
     small network that takes longer than the arithmetic. Here the tensors are collected once, from the optimizer's own
-    state, and handed to torch's functional Adam, which works on them in place. The numbers are the same to the bit.
+    state, and handed to torch's fused kernel, which works on them in place. The numbers are the same to the bit.
     """
 
     def __init__(self) -> None:
         self._owner: Optimizer | None = None
-        self._groups: list[tuple[dict[str, Any], list[Tensor], list[Tensor], list[Tensor]]] = []
+        self._groups: list[tuple[dict[str, Any], Callable[..., None], list[Tensor], list[Tensor], list[Tensor]]] = []
 
     def step(self, optimizers: list[Optimizer]) -> bool:
         """Take a step if this is a case it knows; otherwise return False and leave it to the optimizers."""
         optimizer = optimizers[0]
         if self._owner is not optimizer and not self._adopt(optimizers):
             return False
-        if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
-            return False
         gradients = [[p.grad for p in group["params"]] for group, *_ in self._groups]
+        hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
         # identity, not ``in``: comparing a tensor with None is an operation
-        if any(gradient is None for part in gradients for gradient in part):
+        if hooked or any(gradient is None for part in gradients for gradient in part):
+            self._release(optimizer)
             return False
         with torch.no_grad():
-            for part, (group, averages, squares, steps) in zip(gradients, self._groups, strict=True):
+            for part, (group, kernel, averages, squares, steps) in zip(gradients, self._groups, strict=True):
                 beta1, beta2 = group["betas"]
-                adam(
+                steps[0].add_(1)  # one tensor, named once for each parameter
+                kernel(
                     group["params"],
                     part,
                     averages,
                     squares,
                     [],
                     steps,
-                    fused=True,
-                    amsgrad=False,
+                    lr=group["lr"],
                     beta1=beta1,
                     beta2=beta2,
-                    lr=group["lr"],
                     weight_decay=group["weight_decay"],
                     eps=group["eps"],
+                    amsgrad=False,
                     maximize=False,
-                    decoupled_weight_decay=group.get("decoupled_weight_decay", False),
                 )
         return True
 
     def _adopt(self, optimizers: list[Optimizer]) -> bool:
-        """Collect the state that the first ordinary step has made."""
+        """Collect the state that the first ordinary step has made; parameters that stepped together count as one."""
         optimizer = optimizers[0]
         if len(optimizers) != 1 or not isinstance(optimizer, torch.optim.Adam):
             return False
         self._groups = []
         for group in optimizer.param_groups:
-            states = [optimizer.state.get(p) for p in group["params"]]
+            states = [optimizer.state.get(p) or {} for p in group["params"]]
             if not group["fused"] or group["amsgrad"] or group["maximize"] or not all(states):
                 return False
-            averages, squares, steps = ([s[k] for s in states if s] for k in ("exp_avg", "exp_avg_sq", "step"))
-            self._groups.append((group, averages, squares, steps))
+            if len({(p.device, p.dtype) for p in group["params"]}) != 1:  # a kernel call takes one kind of tensor
+                return False
+            averages, squares, steps = ([s[k] for s in states] for k in ("exp_avg", "exp_avg_sq", "step"))
+            kernel = torch._fused_adamw_ if group.get("decoupled_weight_decay") else torch._fused_adam_
+            if any(not torch.equal(step, steps[0]) for step in steps[1:]):
+                return False
+            for state in states:
+                state["step"] = steps[0]
+            self._groups.append((group, kernel, averages, squares, steps[:1] * len(steps)))
         self._owner = optimizer
         return True
+
+    def _release(self, optimizer: Optimizer) -> None:
+        """Give the optimizer back, its steps counted for each parameter again."""
+        for state in optimizer.state.values():
+            state["step"] = state["step"].clone()
+        self._owner = None

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import generator
 from gradus.data.batches import Batch
+from gradus.training.backpropagation import ChainGradients
 from gradus.training.losses import Loss, LossFunction
 from gradus.training.optimizers import FusedAdam, build_optimizers, weights_of
 from gradus.training.options import TrainingOptions
@@ -88,6 +89,9 @@ class Player:
         self._inputs = None if whole else self.parameters
         self._factor = 1.0
         self._bf16 = options.precision == "bf16"
+        # L-BFGS keeps a gradient from one evaluation to the next, so each needs a place of its own.
+        direct = whole and options.accumulate == 1 and not self._bf16 and options.optimizer != "lbfgs"
+        self._chain = ChainGradients.of(network, loss) if direct else None
         self._closure = options.optimizer == "lbfgs"
         self._fused = FusedAdam()
         self._shares: dict[float, Tensor] = {}
@@ -144,9 +148,11 @@ class Player:
         for parameter in self.parameters:
             parameter.grad = None
         with self._noise():
-            if options.accumulate == 1:
+            if self._chain is not None and self._chain.applies(batch):
+                loss = self._chain.step(batch, self._share(float(len(batch["targets"]))))
+            elif options.accumulate == 1:
                 loss = self._forward(batch)
-                torch.autograd.backward(loss.total, self._share(loss), inputs=self._inputs)
+                torch.autograd.backward(loss.total, self._share(loss.count), inputs=self._inputs)
                 loss = Loss(loss.total.detach(), loss.count, {})
             else:
                 loss = self._accumulate(batch)
@@ -156,14 +162,14 @@ class Player:
             nn.utils.clip_grad_norm_(self.parameters, options.gradient_clip)
         return loss
 
-    def _share(self, loss: Loss) -> Tensor:
+    def _share(self, count: Tensor | float) -> Tensor:
         """Return ``1 / count``: backward from the total times this is backward from the mean, an operation less."""
-        count = loss.count
+        dtype = self.parameters[0].dtype
         if isinstance(count, Tensor):
-            return count.detach().to(loss.total.dtype).reciprocal()
+            return count.detach().to(dtype).reciprocal()
         share = self._shares.get(count)
-        if share is None or share.dtype != loss.total.dtype:
-            share = self._shares[count] = torch.tensor(1.0 / count, dtype=loss.total.dtype, device=loss.total.device)
+        if share is None:
+            share = self._shares[count] = torch.tensor(1.0 / count, dtype=dtype, device=self.device)
         return share
 
     def _accumulate(self, batch: Batch) -> Loss:
@@ -227,6 +233,7 @@ class Player:
         # What a timed probe chose there counts, not what it finds faster here: the bits differ.
         self.options = replace(self.options, precision=state["precision"])
         self._bf16 = self.options.precision == "bf16"
+        self._chain = None if self._bf16 else self._chain
         totals = state["totals"]
         self.totals = [] if totals is None else list(totals.to(self.device).unbind())
         self.counts, self.steps = state["counts"].tolist(), state["steps"].tolist()

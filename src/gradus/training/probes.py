@@ -20,7 +20,9 @@ from gradus.training.losses import LossFunction
 __all__ = ["choose_precision", "choose_threads"]
 
 # Below this time a step on one thread is mostly overhead, which more threads cannot share.
-SMALL_STEP = 2e-3
+SMALL_STEP = 6e-4
+# Above this time a probe of whole steps would cost a short training a tenth of its time: these rows tell as much.
+LONG_STEP, PART_ROWS = 1e-2, 32
 # Choices are remembered, so that two fits of one network in one process compute with the same threads and precision
 # and agree to the last bit even where the machine's load changed between them.
 _threads: dict[tuple[object, ...], int] = {}
@@ -47,15 +49,30 @@ def choose_threads(network: nn.Module, loss: LossFunction, batch: Batch, asked: 
         return 1
     key = (*_kind(network, batch), tuple(candidates()))
     if key not in _threads:
-        work = _step(network, loss, batch, bf16=False)
         with isolated(0, _device(network)):
-            with threads(1):
-                work()
-                start = time.perf_counter()
-                work()
-                small = time.perf_counter() - start < SMALL_STEP
-            _threads[key] = 1 if small else measure_threads(work)
+            _threads[key] = _measured(network, loss, batch)
     return _threads[key]
+
+
+def _measured(network: nn.Module, loss: LossFunction, batch: Batch) -> int:
+    """Time a step on the batch, or where that takes long on as many of its rows as show how the work divides."""
+    n = len(next(iter(batch.values())))
+    part = {name: tensor[:PART_ROWS] for name, tensor in batch.items()}
+    work = _step(network, loss, part, bf16=False)
+    with threads(1):
+        taken = _timed(work) * n / min(n, PART_ROWS)
+        if taken < LONG_STEP and n > PART_ROWS:
+            work = _step(network, loss, batch, bf16=False)
+            taken = _timed(work)
+    return 1 if taken < SMALL_STEP else measure_threads(work)
+
+
+def _timed(work: Callable[[], None]) -> float:
+    """Return the seconds of the second call: lazy initialization is not part of the measurement."""
+    work()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def choose_precision(
