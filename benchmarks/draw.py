@@ -181,9 +181,33 @@ def streaming(stored: dict[str, Any]) -> str:
             "or loaded as a whole.",
             table(head, lines),
             f"Streamed, 16 times the rows took {ratio:.2f} times the peak memory of the small file.",
+            *(commands(stored["commands"]) if "commands" in stored else ()),
             f"By `{stored['command']}` on {stored['machine']['system']}. {versions}.",
         ]
     )
+
+
+def commands(stored: dict[str, Any]) -> list[str]:
+    """Return the paragraphs on the memory that the command takes."""
+    mebi = 2**20
+    lines = [
+        (
+            f"`gradus {record['way']}`, {record['factor']}x, {record['rows']:,} rows",
+            f"{record['file_bytes'] / mebi:.0f}",
+            f"{record['peak'] / mebi:.0f}",
+            f"{(record['peak'] - record['before']) / mebi:.0f}",
+        )
+        for record in sorted(stored["records"], key=lambda record: (record["way"], record["factor"]))
+    ]
+    head = ["command", "file, MiB", "peak memory, MiB", "above the start, MiB"]
+    grown = stored["peak_16x_over_1x"]
+    return [
+        f"The whole command on the same files, data in memory limited to {stored['memory'] * 1024:.0f} MiB "
+        f"(`{stored['fit']}`): survey, ladder, one epoch of the network, report; then the answers for every row.",
+        table(head, lines),
+        f"16 times the rows took {grown['fit']:.2f} times the peak memory to fit, "
+        f"{grown['predict']:.2f} times to predict.",
+    ]
 
 
 def page(results: Path) -> str:

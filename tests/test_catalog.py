@@ -28,7 +28,8 @@ def test_entry_leads_somewhere(entry):
     if entry.kind == "estimator":
         assert found.__name__ == entry.name
         assert is_dataclass(found)
-        assert {"fit", "predict", "score"} <= set(dir(found))
+        assert {"fit", "save", "load"} <= set(dir(found))
+        assert {"predict", "transform", "sample"} & set(dir(found))
     if entry.kind in {"network", "head"}:
         from torch import nn
 

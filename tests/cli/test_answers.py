@@ -13,7 +13,7 @@ import gradus
 from gradus.catalog import CATALOG, PUBLIC, SECTIONS
 from gradus.cli.book import select
 from gradus.cli.check import requirements
-from gradus.cli.console import emit_json, plain, show, table
+from gradus.cli.console import emit_json, emit_json_rows, plain, show, table
 from gradus.cli.main import run
 
 
@@ -134,6 +134,14 @@ def test_json_is_strict(capsys):
     text = capsys.readouterr().out
     assert json.loads(text) == {"a": None, "b": 0.5, "c": [0, 1], "d": "x", "e": None, "é": True}
     assert "é" in text
+
+
+@pytest.mark.parametrize("blocks", [[], [[]], [[{"a": 1}]], [[{"a": 1}, {"b": [2]}], [], [{"a": float("nan")}, 3]]])
+def test_json_written_in_blocks_is_one_list(blocks, capsys):
+    emit_json_rows(blocks)
+    in_blocks = capsys.readouterr().out
+    emit_json([row for block in blocks for row in block])
+    assert in_blocks == capsys.readouterr().out
 
 
 def test_tables_take_data_for_data(capsys):

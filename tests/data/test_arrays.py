@@ -118,7 +118,7 @@ def test_images_become_bytes_with_a_note_where_they_change(X, expected, scale, s
         ({"x": GREY}, "labels"),
         ({"x": GREY, "kind": LABELS}, "--target: kind"),
         ({"first": GREY, "second": GREY}, "first .12, 5, 4"),
-        ({}, "none"),
+        ({}, "without arrays"),
         ({"x": LABELS, "y": LABELS}, "a row for each example"),
         ({"x": GREY, "y": np.zeros(12, int)}, "different values"),
         ({"x": GREY, "y": np.full(12, np.nan)}, "finite"),
@@ -164,3 +164,13 @@ def test_the_real_parquet_of_jpegs_is_read(data_home):
     data = read(data_home / "vision" / "cifar10_jpeg.parquet")
     assert data.X.shape == (50_000, 32, 32, 3) and data.test[0].shape == (10_000, 32, 32, 3)
     assert np.bincount(np.unique(data.y, return_inverse=True)[1]).tolist() == [5000] * 10
+
+
+def test_a_file_without_arrays_is_told_how_to_write_one(tmp_path):
+    np.savez(tmp_path / "a.npz")
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "a.npz")
+    assert "got a file without arrays; write it with numpy.savez(" in str(error.value)
+    assert "rename" not in str(error.value) and "none" not in str(error.value)
+    with pytest.raises(DataError, match=r"got a \(3,\), b \(2,\); rename it"):
+        made(a=np.zeros(3), b=np.zeros(2))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from gradus.core.errors import InputError
-from gradus.data.columns import date_format, infer_columns, looks_like_classes, parse_dates
+from gradus.data.columns import are_codes, date_format, infer_columns, looks_like_classes, parse_dates
 from gradus.data.reading import read
 
 N = 60
@@ -15,11 +15,15 @@ COLUMNS = {
         "integer": np.arange(N) * 7 % 50,
         "text of numbers": [f" {i}.5" for i in range(N)],
         "year": np.arange(1900, 1900 + N),
+        "padded decimals": [f"{i:04}.50" for i in range(N)],
+        "zeros and ones and twos as text": ["0", "1", "2"] * (N // 3),
         "with missing": [None, *range(2, N + 1)],
     },
     "category": {
         "words": ["red", "blue"] * (N // 2),
         "thousands separators": ["1,200", "3,400", "5,600"] * (N // 3),
+        "codes of digits": ["01067", "80331", "04103", "20095"] * (N // 4),
+        "codes with gaps": ["007", None, "12"] * (N // 3),
         "units": ["12 kg", "15 kg", "9 kg"] * (N // 3),
         "two ambiguous orders of a date": ["03/04/2024", "05/06/2024"] * (N // 2),
         "dates too few": ["2024-01-01", "soon"] * (N // 2),
@@ -42,6 +46,7 @@ COLUMNS = {
         "customer_id": np.arange(N) * 3 + 1000,
         "rows": np.arange(N),
         "codes": [f"a{i:04}f" for i in range(N)],
+        "numbers of digits": [f"{i:05}" for i in range(N)],
     },
     "constant": {"one": ["x"] * N},
     "empty": {"none": [None] * N},
@@ -96,6 +101,29 @@ def test_a_format_fits_the_whole_column_and_not_its_sample_alone():
 )
 def test_targets_look_like_classes(y, answer):
     assert looks_like_classes(y) is answer
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [
+        (["01", "2"], True),
+        ([" 01 ", None], True),
+        (["00", "00"], True),
+        (["0", "10", "200"], False),
+        (["01.5", "02.5"], False),
+        (["01", "2.5"], False),
+        (["-01", "2"], False),
+        (["01", "x"], False),
+        ([1, 2], False),
+        (["01", 2], False),
+        ([None, None], False),
+        ([], False),
+        (pd.Series(["01", "02"], dtype="category"), True),
+        (pd.to_datetime(["2024-01-02"]), False),
+    ],
+)
+def test_codes_are_digits_of_which_some_begin_with_zero(values, answer):
+    assert are_codes(values) is answer
 
 
 @pytest.mark.data

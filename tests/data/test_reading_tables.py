@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from gradus.core.errors import DataError
+from gradus.data.columns import infer_columns
 from gradus.data.delimited import sniff
+from gradus.data.frames import as_text
 from gradus.data.reading import read
 
 FRAME = pd.DataFrame(
@@ -278,3 +280,90 @@ def test_a_ragged_row_is_found_wherever_the_blocks_end(tmp_path, monkeypatch, bl
     path.write_text("\n".join(["a,b,y", *rows]))
     with pytest.raises(DataError, match=f"got 4 in line {line};"):
         read(path, target="b")
+
+
+CODES = ["01067", "80331", "04103", "20095", "", "99999"]
+
+
+def postal(tmp_path, codes=CODES, n=24, sep=",", target=None):
+    """A table of a postal code, a price and a class; the code has gaps, so that pandas takes it for floats."""
+    path = tmp_path / ("a.tsv" if sep == "\t" else "a.csv")
+    rows = [sep.join([codes[i % len(codes)], f"{i}.5", "0.25", "uv"[i % 2]]) for i in range(n)]
+    path.write_text("\n".join([sep.join(["plz", "price", "share", "y"]), *rows]))
+    return path
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("gaps", [True, False])
+def test_codes_keep_their_leading_zeros_with_a_note(tmp_path, sep, gaps):
+    codes = CODES if gaps else [c for c in CODES if c]
+    data = read(postal(tmp_path, codes, sep=sep), target="y")
+    assert data.X["plz"].fillna("").tolist() == (codes * 24)[:24]
+    assert data.X["price"].tolist() == [i + 0.5 for i in range(24)]
+    assert {c.name: c.kind for c in infer_columns(data.X)}["plz"] == "category"
+    (note,) = [n for n in data.notes if n.what == "column 'plz'"]
+    assert note.count == sum(c.startswith("0") for c in (codes * 24)[:24])
+    assert "leading zeros, as in '01067', make" in note.why
+
+
+@pytest.mark.parametrize("text", ['"007"', "007 ", " 007"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_codes_are_found_however_they_are_written(tmp_path, text, ends):
+    path = tmp_path / "a.csv"
+    path.write_bytes(ends.join(["y,a,b", "u,0.5,12", f"v,1.5,{text}", "u,2.5,12", "v,3.5,8"]).encode())
+    assert read(path, target="y").X["b"].tolist() == ["12", "007", "12", "8"]
+    path.write_bytes(ends.join(["b,a,y", "12,0.5,u", f"{text},1.5,v", "12,2.5,u", "8,3.5,v"]).encode())
+    assert read(path, target="y").X["b"].tolist() == ["12", "007", "12", "8"]
+
+
+def test_marks_for_missing_among_codes_become_missing(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,y\n007,u\n?,v\n12,u\n12,v\n")
+    data = read(path, target="y")
+    assert data.X["a"].fillna("gone").tolist() == ["007", "gone", "12", "12"]
+    assert "'?' among codes was taken as missing" in notes_of(data)
+
+
+@pytest.mark.parametrize(
+    "values", ["0,10,20", "0.5,00.5,01.5", "-01,02,3", "1e05,2,3", "2024-01-02,2024-01-03,2024-01-04"]
+)
+def test_no_codes_are_seen_where_zeros_mean_nothing(tmp_path, values):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["a;y", *(f"{v};{'uv'[i % 2]}" for i, v in enumerate(values.split(",") * 4))]))
+    data = read(path, target="y")
+    assert infer_columns(data.X)[0].kind in ("number", "date")
+    assert "zeros" not in notes_of(data)
+
+
+def test_codes_without_zeros_in_new_rows_are_the_codes_that_were_fitted(tmp_path):
+    """In a file of new rows no code may begin with a zero, and a gap makes floats of them."""
+    path = postal(tmp_path, ["80331", "", "20095"])
+    new = read(path, require_target=False).X["plz"]
+    assert as_text(new).tolist()[:3] == ["80331", "", "20095"]
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_a_target_of_digits_with_zeros_is_classes_or_numbers(tmp_path, kind):
+    path = tmp_path / "a.csv"
+    values = ["01", "02", "10"] * 10 if kind == "classes" else [f"{i * 37 % 1000:05}" for i in range(30)]
+    path.write_text("\n".join(["a,y", *(f"{i % 7}.5,{v}" for i, v in enumerate(values))]))
+    data = read(path, target="y")
+    assert data.y.tolist() == (values if kind == "classes" else [int(v) for v in values])
+    (note,) = [n for n in data.notes if n.what == "target 'y'"]
+    assert ("codes, which are classes" if kind == "classes" else "read as numbers") in note.why
+
+
+def test_times_padded_with_zeros_are_sorted_as_numbers(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["hour,a,y", *(f"{h:02},{h}.5,{'uv'[h % 2]}" for h in (11, 2, 9, 10, 1, 3))]))
+    data = read(path, target="y", time="hour")
+    assert data.time.tolist() == [11, 2, 9, 10, 1, 3]
+
+
+def test_text_of_codes_in_other_formats_is_noted_too(tmp_path):
+    frame = pd.DataFrame({"plz": ["01067", "80331"] * 12, "a": np.arange(24) + 0.5, "y": ["u", "v"] * 12})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    for name in ("a.parquet", "a.jsonl"):
+        data = read(tmp_path / name, target="y")
+        assert data.X["plz"].tolist() == frame["plz"].tolist() and "leading zeros" in notes_of(data)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from gradus.core.errors import GradusError
 from gradus.data.batches import Batches
+from gradus.data.parquet import ParquetSource
 from gradus.data.streaming import ImageFolderBatches, ParquetBatches
 
 N = 1003
@@ -93,7 +94,7 @@ def test_orders_differ_between_epochs_and_seeds_and_mix_the_row_groups(files):
     assert sorted(orders[0][:100]) != list(range(100))
     first = {value // 100 for value in orders[0][:32]}
     assert len(first) > 1, "a window of more than a row group is shuffled as a whole"
-    assert data.windows(0) != data.windows(1) and data.windows(0) == stream(files).windows(0)
+    assert orders[0] == flat(collected(stream(files), 0))
 
 
 def test_windows_of_one_size_are_shuffled_each_in_its_own_way(files):
@@ -102,28 +103,82 @@ def test_windows_of_one_size_are_shuffled_each_in_its_own_way(files):
     assert len(ways) == 6
 
 
-def test_skipped_windows_are_not_read(files, monkeypatch):
+def test_a_row_group_larger_than_the_window_is_cut_and_mixed_in_parts(files, tmp_path):
+    frame = pd.DataFrame({"a": np.arange(200_000), "y": 0})
+    frame.to_parquet(tmp_path / "one.parquet", row_group_size=200_000)
+    rows = flat(collected(stream(tmp_path / "one.parquet", window=50_000, batch_size=1000)))
+    assert sorted(rows) == list(range(200_000))
+    for low in range(0, 200_000, 50_000):
+        window = rows[low : low + 50_000]
+        assert sorted(window) == list(range(low, low + 50_000)) != window
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The row groups opened, in order."""
+    opened = []
+    original = ParquetSource.pieces
+
+    def pieces(self, group, *args, **kwargs):
+        opened.append(group)
+        return original(self, group, *args, **kwargs)
+
+    monkeypatch.setattr(ParquetSource, "pieces", pieces)
+    return opened
+
+
+def test_skipped_row_groups_are_not_read(files, read):
     data = stream(files, batch_size=10)
-    read = []
-    original = ParquetBatches._read
-    monkeypatch.setattr(ParquetBatches, "_read", lambda self, group: read.append(group) or original(self, group))
-    list(data.epoch(0, start=len(data) - 1))
-    assert len(read) <= len(data.windows(0)[-1])
+    list(data.epoch(0))
+    assert len(read) == 6 + 11
+    last = read[-1]
+    read.clear()
+    assert len(list(data.epoch(0, start=len(data) - 1))) == 1
+    assert 1 <= len(read) <= 5 and read[-1] == last, "the rows of one window, at most five row groups"
     read.clear()
     assert list(data.epoch(0, start=len(data))) == [] and not read
 
 
-def test_at_most_two_windows_are_read_ahead_and_the_thread_ends(files, monkeypatch):
-    data = stream(files, batch_size=10)
-    loads = []
-    original = ParquetBatches._load
-    monkeypatch.setattr(ParquetBatches, "_load", lambda self, *a: loads.append(a[1]) or original(self, *a))
+def test_at_most_two_windows_are_read_ahead_and_the_thread_ends(files, read):
+    data = stream(files[0], batch_size=10, window=100)
     before = threading.active_count()
     epoch = data.epoch(0)
     next(epoch)
     epoch.close()
-    assert len(loads) <= 2 < len(data.windows(0))
+    assert len(read) <= 2 < 6
     assert threading.active_count() == before
+
+
+def test_rows_that_are_not_kept_never_come(files):
+    masks = [np.arange(rows) % 3 == 0 for rows in [100] * 6 + [37] * 10 + [33]]
+    masks[2][:] = False
+    masks[4][:] = True
+    expected = np.flatnonzero(np.concatenate(masks)).tolist()
+    for window in (1, 50, 10_000):
+        data = stream(files, keep=[np.packbits(mask) for mask in masks], window=window, batch_size=16)
+        whole = collected(data, 2)
+        assert sorted(flat(whole)) == expected
+        assert len(whole) == len(data) and data.n_examples == len(expected)
+        for start in (1, 5, len(data) - 1):
+            assert collected(data, 2, start) == whole[start:]
+    with pytest.raises(GradusError, match="at least one row to keep"):
+        stream(files, keep=[np.packbits(mask & False) for mask in masks])
+    with pytest.raises(GradusError, match="17 masks"):
+        stream(files, keep=[np.packbits(masks[0])])
+
+
+def test_an_encoder_sees_columns_of_any_kind_with_the_types_of_the_whole(files):
+    seen = []
+
+    def encode(frame):
+        seen.append(dict(frame.dtypes))
+        length = frame["town"].map({"x": 1, "y": 2, "z": 3}).to_numpy(copy=True)
+        return {"town": torch.from_numpy(length), "targets": torch.from_numpy(frame["y"].to_numpy(copy=True))}
+
+    data = stream(files, columns=["town", "b"], encode=encode)
+    towns = torch.cat([batch["town"] for batch in data.epoch(0)])
+    assert torch.bincount(towns).tolist() == [0, 335, 334, 334]
+    assert set(map(str, seen[0])) == {"town", "b", "y"} and all(dtypes == seen[0] for dtypes in seen)
 
 
 def test_names_become_classes_and_drop_last_drops(files):

@@ -7,8 +7,9 @@ from sklearn.datasets import load_breast_cancer, load_iris, make_multilabel_clas
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
+from sklearn.utils import get_tags
 
-from estimators.cases import CLASSIFIERS, TABLES, data_for, first_of, name_of, small
+from estimators.cases import CLASSIFIERS, TABLES, data_for, first_of, name_of, small, weights_of
 from gradus.core.errors import InputError, SettingError
 from gradus.estimators.mlp import MLPClassifier
 
@@ -163,3 +164,46 @@ def test_smoothed_labels_bound_the_confidence(cls):
     # the best answer to a smoothed label is 1 - 0.3 + 0.3 / 3 for its class
     assert soft.predict_proba(X).max(1).mean() == pytest.approx(0.8, abs=0.1)
     assert sharp.predict_proba(X).max(1).mean() > soft.predict_proba(X).max(1).mean() + 0.05
+
+
+# -- what contradicts itself --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", ["categorical", "ordinal"])
+@every
+def test_heads_of_one_class_refuse_several_labels(cls, head):
+    X, y = data_for(cls)
+    labels = np.stack([y == "low", y == "mid"], axis=1).astype(int)
+    model = small(cls, head=head)
+    with pytest.raises(SettingError, match=f"expected head='auto' for several labels, got '{head}'; set head='auto'"):
+        model.fit(X, labels)
+    assert not model.__sklearn_is_fitted__()
+    assert not get_tags(model).classifier_tags.multi_label
+    assert get_tags(small(cls)).classifier_tags.multi_label
+
+
+@pytest.mark.parametrize("later", [["low", "mid"], ["low", "mid", "top", "up"], ["low", "mid", "up"], [0, 1, 2]])
+@every
+def test_other_classes_in_a_later_partial_fit_are_refused(cls, later):
+    X, y = data_for(cls)
+    model = small(cls).partial_fit(X, y, classes=["top", "mid", "low"])
+    before = weights_of(model)
+    with pytest.raises(InputError, match=r"classes of the first call \(low, mid, top\), got "):
+        model.partial_fit(X, y, classes=later)
+    assert np.array_equal(weights_of(model), before)
+    twin = small(cls).partial_fit(X, y).partial_fit(X, y)
+    again = model.partial_fit(X, y, classes=np.array(["mid", "low", "top"]))
+    assert np.array_equal(weights_of(again), weights_of(twin))
+    with pytest.raises(InputError, match="classes of the first call"):
+        small(cls).fit(X, y).partial_fit(X, y, classes=later)
+
+
+@first_of(TABLE_CLASSIFIERS)
+def test_classes_of_several_labels_number_them(cls):
+    X, labels, *_ = labelled()
+    with pytest.raises(InputError, match=r"number the 4 labels \(0, 1, 2, 3\), got 0, 1, 2;"):
+        small(cls).partial_fit(X, labels, classes=[0, 1, 2])
+    model = small(cls).partial_fit(X, labels, classes=[0, 1, 2, 3])
+    with pytest.raises(InputError, match="classes of the first call"):
+        model.partial_fit(X, labels, classes=[0, 1])
+    assert model.partial_fit(X, labels, classes=[3, 2, 1, 0]).classes_.tolist() == [0, 1, 2, 3]

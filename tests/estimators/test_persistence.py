@@ -25,7 +25,7 @@ from gradus.core.errors import (
     SettingError,
     StorageError,
 )
-from gradus.estimators import persistence
+from gradus.estimators import gradient, persistence
 from gradus.estimators.mlp import MLPClassifier, MLPRegressor
 from gradus.estimators.persistence import load
 
@@ -44,6 +44,22 @@ def learned(model):
 
 
 # -- the same estimator comes back --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+@every
+def test_a_model_of_a_larger_machine_computes_with_the_cores_there_are(cls, cores, tmp_path, monkeypatch):
+    X, y = data_for(cls)
+    model = small(cls).fit(X, y)
+    answers = answers_of(model, X)
+    model.n_threads_ = 1 << 40
+    back = cls.load(model.save(tmp_path / "model"))
+    asked = []
+    monkeypatch.setattr(gradient, "cores", lambda: cores)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    assert np.allclose(answers_of(back, X), answers, rtol=1e-12)
+    assert max([1, *asked]) == max(cores, torch.get_num_threads() if cores > 1 else 1)
+    assert back.n_threads_ == 1 << 40  # what was recorded stays
 
 
 @every

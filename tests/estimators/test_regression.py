@@ -215,3 +215,13 @@ def test_quantile_levels_are_free_and_never_cross(cls):
     for wrong in ((0.5, 0.1), (0.0, 0.5), (0.5, 1.0), ()):
         with pytest.raises(SettingError, match="quantiles"):
             small(cls, head="quantile", quantiles=wrong).fit(X, y)
+
+
+@every
+def test_targets_beyond_single_precision_are_refused(cls):
+    X, y = data_for(cls)
+    with pytest.raises(InputError, match=r"numbers up to 1e36 in size in y, got 5e\+300; rescale it"):
+        small(cls).fit(X, np.where(y == y.max(), 5e300, y))
+    model = small(cls).fit(X, y)
+    with pytest.raises(InputError, match="in size in y, got -1e\\+40"):
+        model.partial_fit(X, np.full(50, -1e40))

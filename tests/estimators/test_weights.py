@@ -17,6 +17,7 @@ from estimators.cases import (
     weights_of,
 )
 from gradus.core.errors import SettingError
+from gradus.estimators import gradient
 
 every = pytest.mark.parametrize("cls", ESTIMATORS, ids=name_of)
 every_classifier = pytest.mark.parametrize("cls", CLASSIFIERS, ids=name_of)
@@ -103,6 +104,31 @@ def test_the_gaussian_variance_comes_from_held_out_rows(cls):
     model = small(cls).fit(X, y, X_val=X_val, y_val=y_val)
     spread = model.predict_distribution(X[:1]).stddev.item()
     assert spread == pytest.approx(np.sqrt(np.mean((y_val - model.predict(X_val)) ** 2)), rel=1e-4)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("cls", REGRESSORS, ids=name_of)
+def test_the_gaussian_variance_comes_from_the_rows_trained_on_where_some_are_held_out(cls, weighted, monkeypatch):
+    X, y = data_for(cls)
+    weights = np.random.default_rng(5).integers(0, 3, 50).astype(float) if weighted else None
+    seen = []
+    take = gradient._take
+
+    def watched(tensors, rows):
+        seen.append(take(tensors, rows))
+        return seen[-1]
+
+    monkeypatch.setattr(gradient, "_take", watched)
+    model = small(cls, early_stopping=True, validation_fraction=0.4).fit(X, y, sample_weight=weights)
+    trained, held = ({name: part[name].double().numpy() for name in part} for part in seen)
+    assert len(trained["targets"]) > len(held["targets"]) > 9
+    (inputs,) = (values for name, values in trained.items() if name not in ("targets", "weights"))
+    squares = (trained["targets"] - model.predict(inputs)) ** 2
+    spread = model.predict_distribution(X[:1]).stddev.item()
+    assert spread == pytest.approx(np.sqrt(np.average(squares, weights=trained.get("weights"))), rel=1e-4)
+    (inputs,) = (values for name, values in held.items() if name not in ("targets", "weights"))
+    apart = (held["targets"] - model.predict(inputs)) ** 2
+    assert spread != pytest.approx(np.sqrt(np.mean(np.r_[squares, apart])), rel=1e-3)
 
 
 @every_classifier

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from gradus.core.errors import SettingError
 from gradus.core.randomness import isolated
 from gradus.networks import MLP
-from gradus.networks.feedforward import ACTIVATIONS, INITIALIZATIONS, activation_gain, initialize
+from gradus.networks.feedforward import ACTIVATIONS, INITIALIZATIONS, ResidualMLP, activation_gain, initialize
 
 FUNCTIONAL = {
     "relu": F.relu,
@@ -165,3 +165,78 @@ def test_construction_is_a_function_of_the_seed_and_spares_the_global_generator(
 def test_settings_out_of_range_are_refused_with_a_mend(settings, words):
     with pytest.raises(SettingError, match=words):
         MLP(3, **settings)
+
+
+def test_orthogonal_pieces_are_orthogonal_each():
+    network = MLP(40, (40, 40), activation="maxout", pieces=3, initialization="orthogonal")
+    for block in network.layers[2].weight.detach().chunk(3):
+        torch.testing.assert_close(block @ block.T, torch.eye(40) * block[0].square().sum(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("normalization", ["layer", "batch", "rms", "group"])
+@pytest.mark.parametrize("activation", ["relu", "maxout", "swiglu"])
+def test_residual_blocks_start_as_the_identity_and_then_all_move(activation, normalization):
+    with isolated(0):
+        network = ResidualMLP(6, 32, 3, activation=activation, normalization=normalization)
+        x, target = torch.randn(64, 6), torch.randn(64, 32)
+    torch.testing.assert_close(network(x), network.norm(network.stem(x)))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        F.mse_loss(network(x), target).backward()
+        gradients = [p.grad.abs().sum().item() for p in network.parameters()]
+        optimizer.step()
+    assert min(gradients) > 0
+
+
+def test_a_residual_block_is_the_formula():
+    network = ResidualMLP(5, 8, 1, expansion=3.0, activation="gelu")
+    _, widen, _, narrow = network.blocks[0].block
+    with torch.no_grad():
+        narrow.weight.normal_()
+        narrow.bias.normal_()
+    assert widen.weight.shape == (24, 8)
+    x = torch.randn(4, 5)
+    h = F.linear(x, network.stem.weight, network.stem.bias)
+    g = F.gelu(F.linear(F.layer_norm(h, (8,)), widen.weight, widen.bias))
+    expected = F.layer_norm(h + F.linear(g, narrow.weight, narrow.bias), (8,))
+    torch.testing.assert_close(network(x), expected)
+
+
+def test_a_gradient_reaches_the_first_of_two_hundred_blocks_as_it_left_the_last():
+    with isolated(0):
+        network = ResidualMLP(16, 16, 200)
+        for block in network.blocks:
+            nn.init.normal_(block.block[-1].weight, std=0.2 / 32**0.5 / 200**0.5)
+        h = network.stem(torch.randn(32, 16)).detach().requires_grad_()
+        out = network.blocks(h)
+        out.backward(torch.ones_like(out))
+    assert 0.5 < h.grad.square().mean().item() < 2.0
+
+
+def test_dropout_inside_residual_blocks_acts_in_training_only():
+    network = ResidualMLP(4, 8, 2, dropout=0.5)
+    with torch.no_grad():
+        for block in network.blocks:
+            block.block[-2].weight.normal_()
+    x = torch.randn(3, 4)
+    with isolated(0):
+        assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"depth": 0}, "depth"),
+        ({"width": 0}, "width"),
+        ({"expansion": 0.0}, "expansion"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"activation": "relo"}, "did you mean 'relu'"),
+        ({"normalization": "rsm"}, "did you mean 'rms'"),
+    ],
+)
+def test_settings_of_residual_blocks_out_of_range_are_refused(settings, words):
+    with pytest.raises(SettingError, match=words):
+        ResidualMLP(3, **{"width": 8, **settings})

@@ -459,7 +459,12 @@ def test_heads_start_at_the_spread_of_the_targets():
         (lambda: GaussianHead(D).set_scale(float("nan"), 1.0), "finite mean"),
         (lambda: GaussianHead(D).set_scale(0.0, -1.0), "finite std"),
         (lambda: GaussianHead(D, 2).set_scale(torch.zeros(3), 1.0), r"mean of shape \(2,\)"),
-        (lambda: PoissonHead(D).set_scale(-1.0, 1.0), "counts"),
+        (lambda: PoissonHead(D).set_scale(-1.0, 1.0), "counts of a mean of 0 or more, got -1.0"),
+        (lambda: PoissonHead(D).set_scale(1.0, -1.0), "finite std"),
+        (lambda: NegativeBinomialHead(D, 2).set_scale(np.array([1.0, np.inf]), 1.0), "finite mean"),
+        (lambda: NegativeBinomialHead(D, 2).set_scale(np.ones(3), 1.0), r"mean of shape \(2,\), got \(3,\)"),
+        (lambda: PoissonHead(D, 3).set_scale(1.0, np.ones(2)), r"std of shape \(3,\), got \(2,\)"),
+        (lambda: QuantileHead(D, 2).set_scale(1.0, np.ones(3)), r"std of shape \(2,\), got \(3,\)"),
         (lambda: GaussianHead(D).set_variance(0.0), "positive finite variance"),
     ],
 )

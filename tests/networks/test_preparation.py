@@ -125,3 +125,13 @@ def test_blank_images_become_zeros_and_float_images_find_their_own_scale():
     torch.testing.assert_close(
         PixelScale.from_data(sixteen).factor, 1 / sixteen.std(unbiased=False).reshape(1, 1, 1, 1)
     )
+
+
+@pytest.mark.parametrize("value", [1e300, -1e40])
+def test_numbers_that_single_precision_cannot_hold_are_refused_by_column(value):
+    X = RNG.normal(size=(10, 3))
+    X[4, 2], X[0, 1] = value, np.nan
+    with pytest.raises(InputError, match=r"numbers up to 1e36 in size in column 2 \(counted from 0\), got -?1e\+"):
+        moments(X)
+    X[4, 2] = 9e35
+    assert Standardize.from_data(X)(torch.from_numpy(X))[4, 2].isfinite()

@@ -16,8 +16,9 @@ from gradus import load
 from gradus.core.errors import DataError, LockedError
 from gradus.core.lock import RunLock
 from gradus.data.reading import read
-from gradus.runs.answers import inspect_source, predict_run, status_of
+from gradus.runs.answers import inspect_source, status_of
 from gradus.runs.job import fit_source, resume_run
+from gradus.runs.predictions import predict_run
 from gradus.runs.record import RunFolder
 
 QUICK = {"max_epochs": "3"}

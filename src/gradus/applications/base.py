@@ -16,7 +16,7 @@ from gradus.data.tables import LARGEST, clean_labels
 from gradus.estimators.base import Estimator
 from gradus.estimators.exhibit import Exhibit
 
-__all__ = ["Application", "Candidate", "Task"]
+__all__ = ["Application", "Candidate", "Task", "check_size"]
 
 Task = Literal["classification", "regression"]
 
@@ -75,7 +75,7 @@ class Application(ABC):
             ) from None
         if not np.isfinite(numbers).all():
             raise DataError(f"finite numbers in the target {self.data.target!r}", "infinity", "drop those rows")
-        _check_size(numbers, self.data.target)
+        check_size(numbers, self.data.target)
         return numbers
 
     @property
@@ -153,7 +153,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _check_size(numbers: np.ndarray, target: str | None) -> None:
+def check_size(numbers: np.ndarray, target: str | None) -> None:
     """Refuse numbers that single precision, in which networks compute, cannot tell from infinity or zero."""
     largest, spread = float(np.abs(numbers).max()), float(np.ptp(numbers))
     if largest > LARGEST:

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, va
 from torch import Tensor, nn
 
 from gradus.core.errors import InputError, SettingError, nearest
+from gradus.core.numbers import check_size
 from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.data.columns import infer_columns
@@ -129,6 +130,7 @@ class _FrameInputs:
                 values = frame[name].to_numpy() if frame[name].dtype.kind == "f" else as_number(frame[name])
                 if np.isinf(values).any():
                     raise InputError(f"finite or missing numbers in column {name!r}", "infinity", "replace it by NaN")
+                check_size(f"column {name!r}", values)
                 columns.append(values)
             elif kind == "date":
                 parts = date_parts(frame[name], self.date_formats_[name])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["emit_json", "plain", "progress_console", "result_console", "show", "table", "write"]
+__all__ = ["emit_json", "emit_json_rows", "plain", "progress_console", "result_console", "show", "table", "write"]
 
 # A file or a pipe has no width to fit: wide enough for every table, so that none is cut.
 PIPE_WIDTH = 160
@@ -61,6 +61,17 @@ def plain(value: Any) -> Any:
 def emit_json(value: Any) -> None:
     """Write ``value`` to standard output as one JSON document."""
     write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def emit_json_rows(blocks: Iterable[Sequence[Any]]) -> None:
+    """Write the rows of many blocks to standard output as one JSON list, each block as it comes."""
+    rows = 0
+    for block in blocks:
+        for row in block:
+            text = json.dumps([plain(row)], indent=2, ensure_ascii=False, allow_nan=False)
+            write(("," if rows else "[") + text[1:-2])
+            rows += 1
+    write("\n]\n" if rows else "[]\n")
 
 
 def write(text: str) -> None:

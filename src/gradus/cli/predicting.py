@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gradus.cli.console import emit_json, progress_console, write
+from gradus.cli.console import emit_json, emit_json_rows, progress_console, write
 
 __all__ = ["add_to", "predict"]
 
@@ -28,12 +28,16 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Predict with the model of a run: one row for each row of the data."""
-    from gradus.runs.answers import predict_run
+    from gradus.runs.predictions import predict_blocks, predict_to
 
-    frame = predict_run(run, data, out, console=progress_console(quiet))
+    console = progress_console(quiet)
+    if out is not None:
+        rows = predict_to(run, data, out, console=console)
+        emit_json({"rows": rows, "out": out}) if as_json else write(f"wrote {rows} rows to {out}\n")
+        return
+    blocks = predict_blocks(run, data, console=console)
     if as_json:
-        emit_json(frame.to_dict("records") if out is None else {"rows": len(frame), "out": out})
-    elif out is None:
-        write(frame.to_csv(index=False))
-    else:
-        write(f"wrote {len(frame)} rows to {out}\n")
+        emit_json_rows(frame.to_dict("records") for frame in blocks)
+        return
+    for number, frame in enumerate(blocks):
+        write(frame.to_csv(index=False, header=number == 0))

@@ -13,6 +13,8 @@ import os
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +81,13 @@ def _read_header(file: io.BufferedIOBase, where: str | Path) -> tuple[ArrayHeade
     return ArrayHeader(tuple(shape), dtype, count * dtype.itemsize), taken
 
 
+def _check_filled(header: ArrayHeader, size: int, where: str | Path) -> None:
+    """Check that as many bytes follow the header as it says."""
+    if header.nbytes != size:
+        received = f"{size} bytes for shape {header.shape} of {header.dtype}"
+        raise _refused(where, f"{header.nbytes} bytes of values", received, "save the array again")
+
+
 def _read_array(file: io.BufferedIOBase, path: str | Path) -> np.ndarray:
     """Read the array that was checked just before."""
     try:
@@ -112,9 +121,7 @@ def load_npy(path: str | Path, limit_bytes: int | None = None) -> np.ndarray:
         if header.nbytes > _limit(limit_bytes):
             received = f"{header.nbytes} bytes of shape {header.shape}"
             raise _refused(path, f"at most {_limit(limit_bytes)} bytes", received, "split the array")
-        if taken + header.nbytes != size:
-            received = f"{size - taken} bytes for shape {header.shape} of {header.dtype}"
-            raise _refused(path, f"{header.nbytes} bytes of values", received, "save the array again")
+        _check_filled(header, size - taken, path)
         file.seek(0)
         return _read_array(file, path)
 
@@ -191,11 +198,18 @@ def _check_archive(archive: zipfile.ZipFile, size: int, limit: int, path: str | 
                 header, taken = _read_header(file, where)  # type: ignore[arg-type]
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise _refused(where, "an array", f"a damaged member ({error})", "save it again") from error
-        if taken + header.nbytes != member.file_size:
-            received = f"{member.file_size - taken} bytes for shape {header.shape} of {header.dtype}"
-            raise _refused(where, f"{header.nbytes} bytes of values", received, "save the array again")
+        _check_filled(header, member.file_size - taken, where)
         headers[member.filename.removesuffix(".npy")] = header
     return headers
+
+
+@contextmanager
+def _checked(path: str | Path, limit_bytes: int | None) -> Iterator[tuple[zipfile.ZipFile, dict[str, ArrayHeader]]]:
+    """Open an archive whose headers have all been checked."""
+    with storage_errors(path, "to read"):
+        archive, file = _open_archive(path)
+        with file, archive:
+            yield archive, _check_archive(archive, Path(path).stat().st_size, _limit(limit_bytes), path)
 
 
 def check_npz(path: str | Path, limit_bytes: int | None = None) -> dict[str, ArrayHeader]:
@@ -223,10 +237,8 @@ def check_npz(path: str | Path, limit_bytes: int | None = None) -> dict[str, Arr
     ...     check_npz(Path(folder) / "a.npz")["x"].shape
     (3, 2)
     """
-    with storage_errors(path, "to read"):
-        archive, file = _open_archive(path)
-        with file, archive:
-            return _check_archive(archive, Path(path).stat().st_size, _limit(limit_bytes), path)
+    with _checked(path, limit_bytes) as (_, headers):
+        return headers
 
 
 def load_npz(path: str | Path, limit_bytes: int | None = None) -> dict[str, np.ndarray]:
@@ -234,24 +246,17 @@ def load_npz(path: str | Path, limit_bytes: int | None = None) -> dict[str, np.n
 
     Parameters
     ----------
-    path : str or Path
-        The file.
-    limit_bytes : int, optional
-        Refuse more bytes of arrays in all; by default 8 GiB or half of the memory, whichever is less.
+    path, limit_bytes
+        As in `check_npz`.
 
     Raises
     ------
-    StorageError
-        If the file cannot be read.
-    DataError
-        If it is no archive of arrays, holds pickled objects, is damaged, or is over the limit.
+    StorageError, DataError
+        As from `check_npz`, and if a member's content is damaged.
     """
     arrays = {}
-    with storage_errors(path, "to read"):
-        archive, file = _open_archive(path)
-        with file, archive:
-            headers = _check_archive(archive, Path(path).stat().st_size, _limit(limit_bytes), path)
-            for name, member in zip(headers, archive.infolist(), strict=True):
-                with archive.open(member) as stream:
-                    arrays[name] = _read_array(stream, f"{path}:{member.filename}")  # type: ignore[arg-type]
+    with _checked(path, limit_bytes) as (archive, headers):
+        for name, member in zip(headers, archive.infolist(), strict=True):
+            with archive.open(member) as stream:
+                arrays[name] = _read_array(stream, f"{path}:{member.filename}")  # type: ignore[arg-type]
     return arrays

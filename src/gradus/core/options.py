@@ -210,7 +210,10 @@ def _is_kind(value: Any, kind: Any) -> bool:
 
 
 def _in_range(number: Real, setting: Setting) -> bool:
-    value = float(number)
+    try:
+        value = float(number)
+    except OverflowError:  # a whole number beyond 1e308
+        value = math.inf if number > 0 else -math.inf  # type: ignore[operator]
     if setting.low is not None and (value <= setting.low if setting.open_low else value < setting.low):
         return False
     return setting.high is None or value <= setting.high

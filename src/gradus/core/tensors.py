@@ -184,15 +184,13 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     ----------
     path : str or Path
         The file to create or replace.
-    tensors : mapping of str to Tensor
-        Dense tensors on any device, of any shape.
-    metadata : mapping of str to str, optional
-        Notes for the header.
+    tensors, metadata
+        As in `encode_tensors`.
 
     Raises
     ------
     InputError
-        If a tensor cannot be stored; nothing is written.
+        As from `encode_tensors`; nothing is written.
     StorageError
         If the disk refuses; the old file is intact.
 
@@ -290,10 +288,8 @@ def inspect_tensors(path: str | Path) -> Header:
 
     Raises
     ------
-    StorageError
-        If the file cannot be read.
-    DamagedFileError
-        If it is not a consistent safetensors file.
+    StorageError, DamagedFileError
+        As from `read_tensors`, but for the limit.
     """
     with storage_errors(path, "to read"), Path(path).open("rb") as file:
         return _read_header(file, Path(path).stat().st_size, path)[0]
@@ -347,20 +343,6 @@ def load_tensors(
 ) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file; each owns its memory.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    device : str or torch.device
-        Where the tensors go.
-    limit_bytes : int, optional
-        Refuse more tensor bytes than this; the memory of the machine by default.
-
-    Raises
-    ------
-    StorageError
-        If the file cannot be read.
-    DamagedFileError
-        If it is not a consistent safetensors file, or larger than the limit.
+    Parameters, and what is raised, are those of `read_tensors`, which returns the header and the checksum too.
     """
     return read_tensors(path, device=device, limit_bytes=limit_bytes)[0]

@@ -7,6 +7,7 @@ sum, so the number is part of a run's record and a resumed run computes with the
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import torch
 
 from gradus.core.errors import SettingError
 
-__all__ = ["candidates", "measure_threads", "threads"]
+__all__ = ["candidates", "cores", "measure_threads", "threads"]
 
 # A call longer than this wakes its threads within itself.
 WARM_UP = 5e-3
@@ -45,6 +46,20 @@ def threads(n: int) -> Iterator[None]:
     finally:
         if n != before:
             torch.set_num_threads(before)
+
+
+def cores() -> int:
+    """Return the number of processor cores this process may run on, 1 or more.
+
+    Examples
+    --------
+    >>> 1 <= cores() <= (os.cpu_count() or 1)
+    True
+    """
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux tells which of the machine's cores are ours
+        return os.cpu_count() or 1
 
 
 def candidates(limit: int | None = None) -> list[int]:

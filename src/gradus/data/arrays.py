@@ -210,8 +210,11 @@ def _find_inputs(arrays: Mapping[str, np.ndarray], name: str) -> str:
                 return lower[form]
     if len(arrays) == 1:
         return next(iter(arrays))
+    expected = f"an array of inputs named x_train, X, images or data in {name}"
+    if not arrays:
+        raise DataError(expected, "a file without arrays", "write it with numpy.savez(file, x=inputs, y=labels)")
     shown = ", ".join(f"{key} {array.shape}" for key, array in list(arrays.items())[:6])
-    raise DataError(f"an array of inputs named x_train, X, images or data in {name}", shown or "none", "rename it")
+    raise DataError(expected, shown, "rename it")
 
 
 def _find_target(

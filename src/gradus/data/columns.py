@@ -12,7 +12,7 @@ import pandas as pd
 
 from gradus.data.dataset import brief
 
-__all__ = ["Column", "date_format", "infer_columns", "looks_like_classes", "parse_dates"]
+__all__ = ["Column", "are_codes", "date_format", "infer_columns", "looks_like_classes", "parse_dates"]
 
 Kind = Literal["number", "category", "date", "boolean", "text", "identifier", "constant", "empty"]
 
@@ -115,6 +115,9 @@ def _by_values(name: str, present: pd.Series, unique: pd.Series) -> tuple[Kind, 
     if unique.map(lambda v: isinstance(v, int | float)).all():
         return _numeric(name, pd.to_numeric(present), pd.to_numeric(unique))
     texts = unique.astype(str).str.strip()
+    if are_codes(texts):
+        kind, why = _textual(present, texts)
+        return kind, f"codes of digits, some with leading zeros; {why}"
     if pd.to_numeric(texts, errors="coerce").notna().all():
         return "number", "numbers stored as text"
     if len(texts) <= 2 and any(set(texts.str.lower()) <= pair for pair in BOOLEAN_PAIRS):
@@ -123,6 +126,27 @@ def _by_values(name: str, present: pd.Series, unique: pd.Series) -> tuple[Kind, 
     if form is not None:
         return "date", f"written as {form}"
     return _textual(present, texts)
+
+
+def are_codes(values: Any) -> bool:
+    """Tell whether a column's values are codes, such as postal ones: digits only, some with a leading zero.
+
+    As numbers they would lose their zeros, and with them the difference between ``07`` and ``7``. Missing values are
+    left aside; a column stored as numbers has no codes.
+
+    Examples
+    --------
+    >>> are_codes(["01234", "98765", None]), are_codes(["0", "12"]), are_codes(["01.5", "12"]), are_codes([7, 12])
+    (True, False, False, False)
+    """
+    series = pd.Series(values).dropna()
+    if pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return False
+    unique = pd.Series(series.unique(), dtype=object)
+    if not len(unique) or not unique.map(lambda v: isinstance(v, str)).all():
+        return False
+    texts = unique.str.strip()
+    return bool(texts.str.fullmatch("[0-9]+").all() and texts.str.fullmatch("0[0-9]+").any())
 
 
 def _numeric(name: str, present: pd.Series, unique: pd.Series) -> tuple[Kind, str]:

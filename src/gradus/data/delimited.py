@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from gradus.core.errors import DataError
+from gradus.data.columns import are_codes
 from gradus.data.dataset import Note, brief
 from gradus.data.files import kind_of, read_text
 
@@ -59,21 +61,21 @@ def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Note]]:
     n_rows, literal = _count_rows(data, sep, len(names), path, notes)
     if n_rows <= (not headless):
         raise DataError("rows below the header", f"a header only in {path.name}", "check how it was written")
+    how: dict[str, Any] = {
+        "sep": sep,
+        "header": None if headless else 0,
+        "names": names,
+        "index_col": False,
+        "na_values": MISSING,
+        "keep_default_na": False,
+        "skipinitialspace": True,
+        "low_memory": False,
+        "quoting": csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL,
+        "encoding": "utf-8",
+    }
     try:
-        frame = pd.read_csv(
-            io.BytesIO(data),
-            sep=sep,
-            header=None if headless else 0,
-            names=names,
-            index_col=False,
-            na_values=MISSING,
-            keep_default_na=False,
-            skipinitialspace=True,
-            low_memory=False,
-            quoting=csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL,
-            **EXACT,
-            encoding="utf-8",
-        )
+        frame = pd.read_csv(io.BytesIO(data), **how, **EXACT)
+        _restore_codes(frame, data, how)
     except (pd.errors.ParserError, ValueError, OverflowError) as error:
         raise DataError(f"a delimited table in {path.name}", str(error).strip(), "correct that line") from None
     notes.extend(_repair_numbers(frame, decimal_comma=sep == ";"))
@@ -211,6 +213,28 @@ def _check_widths(blocks: Iterator[tuple[list[int] | range, np.ndarray]], width:
     return count
 
 
+def _restore_codes(frame: pd.DataFrame, data: bytes, how: dict[str, Any]) -> None:
+    """Put back as text the columns of numbers that are codes: pandas drops their leading zeros."""
+    mark = re.escape(how["sep"].encode())
+    if not re.search(rb"(?:^|[\s\"]|%b)0[0-9]" % mark, data, re.MULTILINE):
+        return
+    whole = [name for name in frame.columns if _is_whole(frame[name])]
+    if not whole:
+        return
+    texts = pd.read_csv(io.BytesIO(data), usecols=whole, dtype=str, **how)
+    for name in whole:
+        if are_codes(texts[name]):
+            frame[name] = texts[name].str.strip()
+
+
+def _is_whole(series: pd.Series) -> bool:
+    """Whether a column holds numbers without a fraction, as it also does with gaps and so as floats."""
+    if pd.api.types.is_float_dtype(series.dtype):
+        values = series.dropna()
+        return bool(len(values) and (values == np.floor(values)).all())
+    return pd.api.types.is_integer_dtype(series.dtype)
+
+
 def _repair_numbers(frame: pd.DataFrame, *, decimal_comma: bool) -> list[Note]:
     """Turn text columns into numbers where only a mark for "missing" or a decimal comma is in the way."""
     notes = []
@@ -222,6 +246,8 @@ def _repair_numbers(frame: pd.DataFrame, *, decimal_comma: bool) -> list[Note]:
         if not texts.map(lambda v: isinstance(v, str)).all():
             continue
         unique = pd.Series(texts.unique(), dtype=object)
+        if are_codes(unique):
+            continue
         if decimal_comma and unique.str.fullmatch(r"\s*[+-]?[0-9]+(,[0-9]+)?\s*").all():
             frame[name] = pd.to_numeric(series.astype(object).str.replace(",", ".", regex=False))
             notes.append(Note(f"column {name!r}", "decimal commas were read as points", len(texts)))
@@ -229,7 +255,9 @@ def _repair_numbers(frame: pd.DataFrame, *, decimal_comma: bool) -> list[Note]:
         odd = unique[pd.to_numeric(unique, errors="coerce").isna()]
         if 0 < len(odd) < len(unique) and set(odd.str.strip().str.lower()) <= STRAY_MARKS:
             marks = texts.isin(odd)
-            frame[name] = pd.to_numeric(series.astype(object), errors="coerce")
-            why = f"{brief(sorted(odd))} among numbers was taken as missing"
+            codes = are_codes(unique[~unique.isin(odd)])
+            numbers = pd.to_numeric(series.astype(object), errors="coerce")
+            frame[name] = series.where(numbers.notna()) if codes else numbers
+            why = f"{brief(sorted(odd))} among {'codes' if codes else 'numbers'} was taken as missing"
             notes.append(Note(f"column {name!r}", why, int(marks.sum())))
     return notes

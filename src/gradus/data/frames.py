@@ -52,9 +52,24 @@ def as_number(column: pd.Series) -> NDArray[np.float64]:
 
 
 def as_text(column: pd.Series) -> NDArray[Any]:
-    """Return a column as strings, empty where a value is missing."""
+    """Return a column as strings, empty where a value is missing.
+
+    Whole numbers are written without a point: with gaps in it, a column of them comes as floats.
+
+    Examples
+    --------
+    >>> as_text(pd.Series([12345.0, None, 1.5])).tolist()
+    ['12345', '', '1.5']
+    """
     texts = column.astype(object)
+    if pd.api.types.is_float_dtype(column.dtype):
+        texts = texts.map(_written, na_action="ignore")
     return texts.where(texts.notna(), "").map(str).to_numpy(dtype=object)
+
+
+def _written(number: float) -> str:
+    whole = float(number).is_integer() and abs(number) < 2**53
+    return str(int(number)) if whole else str(number)
 
 
 def written_as(column: pd.Series) -> str | None:

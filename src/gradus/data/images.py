@@ -19,7 +19,21 @@ from gradus.data.dataset import Dataset, Note
 from gradus.data.fingerprint import row_hashes
 from gradus.data.tables import clean_labels
 
-__all__ = ["IMAGE_SUFFIXES", "BombError", "decode", "find_images", "load_images", "read_folder"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "BombError",
+    "check_damaged",
+    "common_size",
+    "decode",
+    "decode_each",
+    "find_images",
+    "image_sizes",
+    "is_grey",
+    "load_images",
+    "parts_of",
+    "read_folder",
+    "with_channels",
+]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".npz", ".npy")
@@ -146,7 +160,7 @@ def load_images(
     notes: list[Note] = []
     sizes = _each(_size, sources)
     good = [s for s in sizes if isinstance(s, tuple)]
-    size = image_size or (_common_size(good) if good else (1, 1))
+    size = image_size or (common_size(good) if good else (1, 1))
     if len(good) * size[0] * size[1] * 3 > memory_limit() // 2:
         raise DataError(
             "images that fit in memory",
@@ -160,7 +174,7 @@ def load_images(
         notes.append(Note("image sizes", why, resized))
     decoded = _each(lambda source: decode(source, size=size), sources)
     kept = np.array([i for i, image in enumerate(decoded) if isinstance(image, np.ndarray)], dtype=np.int64)
-    _skip_damaged([names[i] for i in range(len(names)) if not isinstance(decoded[i], np.ndarray)], len(names), notes)
+    check_damaged([names[i] for i in range(len(names)) if not isinstance(decoded[i], np.ndarray)], len(names), notes)
     return _stack([decoded[i] for i in kept], channels, notes), kept, notes
 
 
@@ -196,13 +210,26 @@ def _size(source: Source) -> tuple[int, int]:
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def image_sizes(sources: Sequence[Source]) -> list[tuple[int, int]]:
+    """Return height and width of each image whose header can be read."""
+    return [size for size in _each(_size, sources) if isinstance(size, tuple)]
+
+
+def decode_each(sources: Sequence[Source], size: tuple[int, int]) -> list[np.ndarray | None]:
+    """Decode images to one size as `decode` does, None in the place of a damaged one."""
+    decoded = _each(lambda source: decode(source, size=size), sources)
+    return [image if isinstance(image, np.ndarray) else None for image in decoded]
+
+
+def common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return the median height and width, scaled down to 128 pixels a side at most."""
     height, width = (float(np.median([s[axis] for s in sizes])) for axis in (0, 1))
     shrink = min(1.0, MAX_SIDE / max(height, width))
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 
-def _skip_damaged(damaged: list[str], total: int, notes: list[Note]) -> None:
+def check_damaged(damaged: list[str], total: int, notes: list[Note]) -> None:
+    """Add a note on damaged images, or raise a ``DataError`` if they are more than 5 % of ``total``."""
     if not damaged:
         return
     if len(damaged) > DAMAGED_SHARE * total:
@@ -216,15 +243,12 @@ def _skip_damaged(damaged: list[str], total: int, notes: list[Note]) -> None:
 
 
 def _stack(images: list[np.ndarray], channels: int | None, notes: list[Note]) -> np.ndarray:
-    grey = [image.shape[2] == 1 or _is_grey(image) for image in images]
+    grey = [is_grey(image) for image in images]
     wanted = channels or (1 if all(grey) else 3)
     height, width = images[0].shape[:2]
     out = np.empty((len(images), height, width, wanted), dtype=np.uint8)
     for i, image in enumerate(images):
-        if wanted == 1 and image.shape[2] == 3:
-            out[i] = image[:, :, :1] if grey[i] else np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
-        else:
-            out[i] = image
+        out[i] = with_channels(image, wanted)
     if wanted == 1 and not all(grey):
         notes.append(Note("colour", "turned to grey, as asked for", grey.count(False)))
     elif wanted == 3 and any(grey) and not all(grey):
@@ -232,7 +256,19 @@ def _stack(images: list[np.ndarray], channels: int | None, notes: list[Note]) ->
     return out
 
 
-def _is_grey(image: np.ndarray) -> bool:
+def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Return an image of shape (height, width, 1 or 3) with that many channels; colour turns to its luma."""
+    if channels == image.shape[2]:
+        return image
+    if channels == 3:
+        return np.broadcast_to(image, (*image.shape[:2], 3))
+    return image[:, :, :1] if is_grey(image) else np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
+
+
+def is_grey(image: np.ndarray) -> bool:
+    """Whether an image of shape (height, width, 1 or 3) has one channel, or three equal ones."""
+    if image.shape[2] == 1:
+        return True
     return np.array_equal(image[:, :, 0], image[:, :, 1]) and np.array_equal(image[:, :, 0], image[:, :, 2])
 
 
@@ -247,6 +283,23 @@ def find_images(folder: Path) -> tuple[list[Path], int]:
             elif not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
                 others += 1
     return sorted(files, key=lambda path: path.as_posix()), others
+
+
+def parts_of(folder: Path) -> tuple[Path, Path | None]:
+    """Return the folder that holds the class folders, and the publisher's test folder, if there is one.
+
+    Raises
+    ------
+    DataError
+        If the folder is the root of the file system, which nobody means.
+    """
+    if folder.resolve() == Path(folder.resolve().anchor):
+        raise DataError("a folder of class folders of images", "the root of the file system", "name the folder")
+    parts = {sub.name.lower(): sub for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith(".")}
+    train = next((parts[name] for name in TRAIN_NAMES if name in parts), None)
+    test = next((parts[name] for name in TEST_NAMES if name in parts), None)
+    divided = train is not None and test is not None and set(parts) <= {*TRAIN_NAMES, *TEST_NAMES}
+    return (train, test) if divided and train is not None else (folder, None)
 
 
 def read_folder(
@@ -272,13 +325,7 @@ def read_folder(
     DataError
         If there is no image, one class only, or too many damaged ones.
     """
-    if folder.resolve() == Path(folder.resolve().anchor):
-        raise DataError("a folder of class folders of images", "the root of the file system", "name the folder")
-    parts = {sub.name.lower(): sub for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith(".")}
-    train = next((parts[name] for name in TRAIN_NAMES if name in parts), None)
-    test = next((parts[name] for name in TEST_NAMES if name in parts), None)
-    divided = train is not None and test is not None and set(parts) <= {*TRAIN_NAMES, *TEST_NAMES}
-    root = train if divided and train is not None else folder
+    root, test = parts_of(folder)
     files, others = find_images(root)
     notes: list[Note] = []
     if not files:
@@ -289,8 +336,9 @@ def read_folder(
     if others:
         notes.append(Note("files that are no images", "left alone", others))
     if not require_target:
-        images, kept, more = load_images(files, _names(files, folder), image_size=image_size, channels=channels)
-        rows = [_names(files, folder)[i] for i in kept]
+        names = _names(files, folder)
+        images, kept, more = load_images(files, names, image_size=image_size, channels=channels)
+        rows = [names[i] for i in kept]
         return Dataset(
             name=folder.name,
             kind="images",
@@ -302,7 +350,8 @@ def read_folder(
         )
     labels = _labels(files, root, notes)
     files, labels = _drop_lonely(files, labels, folder, notes)
-    images, kept, more = load_images(files, _names(files, folder), image_size=image_size, channels=channels)
+    names = _names(files, folder)
+    images, kept, more = load_images(files, names, image_size=image_size, channels=channels)
     _report_duplicates(images, more)
     data = Dataset(
         name=folder.name,
@@ -311,11 +360,11 @@ def read_folder(
         y=labels[kept],
         target="class",
         notes=(*notes, *more),
-        row_names=[_names(files, folder)[i] for i in kept],
+        row_names=[names[i] for i in kept],
         origin=str(folder),
         scale=255.0,
     )
-    return _with_test_part(data, test, images) if divided and test is not None else data
+    return data if test is None else _with_test_part(data, test, images)
 
 
 def _names(files: Sequence[Path], folder: Path) -> list[str]:

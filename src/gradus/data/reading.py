@@ -16,10 +16,12 @@ from gradus.data.delimited import read_delimited
 from gradus.data.files import COMPRESSIONS, kind_of, must_exist
 from gradus.data.images import IMAGE_SUFFIXES, load_images, read_folder
 from gradus.data.named import NAMED, load_named
-from gradus.data.records import read_json_lines, read_parquet
+from gradus.data.parquet import PARQUET, ParquetSource, is_parquet_folder
+from gradus.data.records import check_fits, read_json_lines, read_parquet
+from gradus.data.survey_images import ImageFolder
 from gradus.data.tables import table_dataset
 
-__all__ = ["read"]
+__all__ = ["larger_than", "read"]
 
 DELIMITED = (".csv", ".tsv", ".txt", ".tab", ".data")
 JSON_LINES = (".jsonl", ".ndjson")
@@ -45,8 +47,8 @@ def read(
     ----------
     source : str or Path
         A delimited text file (.csv, .tsv, .txt; .gz, .bz2 or .xz around it), .parquet, .jsonl, .npz or .npy,
-        a folder of class folders of images, or the name of a set such as ``"digits"`` (``"./digits"`` is the
-        folder of that name).
+        a folder of Parquet files with the same columns, a folder of class folders of images, or the name of a set
+        such as ``"digits"`` (``"./digits"`` is the folder of that name).
     target : str or None
         Which column or array is to be predicted; guessed, with a note, where one is required.
     columns : sequence of str or None
@@ -81,15 +83,15 @@ def read(
     if isinstance(source, str) and source in NAMED:
         return _named(str(source), target, columns, group, time, require_target, image_size, home)
     must_exist(path, NAMED)
-    if path.is_dir():
+    if path.is_dir() and not is_parquet_folder(path):
         for role, value in (("target", target), ("group", group), ("time", time), ("columns", columns)):
             if value is not None and require_target:
                 raise DataError(f"no {role} for a folder of images", repr(value), "its class folders are the target")
         return read_folder(path, require_target=require_target, image_size=image_size, channels=channels)
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         received = f"{str(path)!r}, a pipe or a device"
         raise DataError("a file or a folder", received, "save its contents as a file first")
-    kind = kind_of(path)
+    kind = ".parquet" if path.is_dir() else kind_of(path)
     if kind in (".npz", ".npy") and path.suffix.lower() not in COMPRESSIONS:
         read_array = read_npz if kind == ".npz" else read_npy
         return read_array(path, target=target, group=group, time=time, columns=columns, require_target=require_target)
@@ -121,12 +123,52 @@ def read(
     )
 
 
+def larger_than(memory: float, source: str | Path) -> ParquetSource | ImageFolder | None:
+    """Return what can be streamed of a source that takes more than ``memory`` bytes when read, else None.
+
+    Parameters
+    ----------
+    memory : float
+        Bytes of data that may be held.
+    source : str or Path
+        As in `read`. Parquet files, folders of them and folders of images can be streamed; their footers, and the
+        headers of some of the images, tell how large they would be.
+
+    Raises
+    ------
+    DataError
+        If a Parquet file is damaged, or the files of a folder have other columns.
+
+    Examples
+    --------
+    >>> larger_than(1.0, "iris") is None
+    True
+    """
+    path = Path(source).expanduser()
+    if not str(source).strip() or (isinstance(source, str) and source in NAMED) or not path.exists():
+        return None
+    found: ParquetSource | ImageFolder
+    if is_parquet_folder(path) or (path.is_file() and path.suffix.lower() in PARQUET):
+        found = ParquetSource(path)
+        if found.n_bytes > memory and not found.holds_bytes():
+            return found
+    elif path.is_dir() and path.resolve() != Path(path.resolve().anchor):
+        found = ImageFolder(path)
+        if found.files and found.n_bytes > memory:
+            return found
+    return None
+
+
 def _frame(path: Path, kind: str) -> tuple[pd.DataFrame, list[Note]]:
+    if path.is_dir():
+        parts = ParquetSource(path)
+        check_fits(path, parts.n_rows, len(parts.names))
+        return parts.read(), [Note(f"column {name!r}", "nested values were turned into text") for name in parts.nested]
     if kind in DELIMITED:
         return read_delimited(path)
     if kind in JSON_LINES:
         return read_json_lines(path)
-    if kind in (".parquet", ".pq") and path.suffix.lower() not in COMPRESSIONS:
+    if kind in PARQUET and path.suffix.lower() not in COMPRESSIONS:
         return read_parquet(path)
     if kind in PICKLES:
         raise DataError(KINDS, f"{path.name}, a pickle, which could run code when read", "export it to CSV or Parquet")

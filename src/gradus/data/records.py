@@ -14,7 +14,7 @@ from gradus.core.storage import memory_limit
 from gradus.data.dataset import Note
 from gradus.data.files import read_text
 
-__all__ = ["open_parquet", "read_json_lines", "read_parquet"]
+__all__ = ["check_fits", "flat", "open_parquet", "read_json_lines", "read_parquet"]
 
 
 def read_json_lines(path: Path) -> tuple[pd.DataFrame, list[Note]]:
@@ -48,8 +48,15 @@ def read_json_lines(path: Path) -> tuple[pd.DataFrame, list[Note]]:
     return frame, notes + _flatten(frame)
 
 
-def open_parquet(path: Path) -> Any:
+def open_parquet(path: Path, *, buffer_size: int = 0) -> Any:
     """Open a Parquet file's footer as a `pyarrow.parquet.ParquetFile`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    buffer_size : int
+        Bytes of a column to fetch at once; 0 fetches all of a row group's.
 
     Raises
     ------
@@ -60,7 +67,7 @@ def open_parquet(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, buffer_size=buffer_size)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from None
 
@@ -68,6 +75,19 @@ def open_parquet(path: Path) -> Any:
 def _damaged(path: Path, error: Exception) -> DataError:
     what = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return DataError(f"a whole Parquet file in {path.name}", f"a damaged one ({what})", "write or fetch it again")
+
+
+def check_fits(path: Path, rows: int, columns: int) -> None:
+    """Raise a ``DataError`` if a table cannot be held in memory.
+
+    A few bytes of run lengths can stand for billions of rows, so these are counted before any is read.
+    """
+    if rows * max(columns, 1) * 8 > memory_limit() // 2:
+        raise DataError(
+            f"{path.name} to fit in memory",
+            f"{rows:,} rows of {columns} columns",
+            "stream it with gradus.data.streaming.ParquetBatches",
+        )
 
 
 def read_parquet(path: Path) -> tuple[pd.DataFrame, list[Note]]:
@@ -87,13 +107,7 @@ def read_parquet(path: Path) -> tuple[pd.DataFrame, list[Note]]:
         if twice:
             shown = ", ".join(map(repr, twice))
             raise DataError(f"different column names in {path.name}", f"{shown} more than once", "rename one")
-        # A few bytes of run lengths can stand for billions of rows, so these are counted before any is read.
-        if rows * max(len(names), 1) * 8 > memory_limit() // 2:
-            raise DataError(
-                f"{path.name} to fit in memory",
-                f"{rows:,} rows of {len(names)} columns",
-                "stream it with gradus.data.streaming.ParquetBatches",
-            )
+        check_fits(path, rows, len(names))
         try:
             frame = source.read(use_threads=False).to_pandas(ignore_metadata=True)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -118,7 +132,7 @@ def _flatten(frame: pd.DataFrame) -> list[Note]:
         elif kinds and all(kind.__module__ == "datetime" and kind.__name__ == "date" for kind in kinds):
             frame[name] = pd.to_datetime(series)
         elif kinds - {str, bool, int, float, bytes} and not _is_image_column(kinds, series):
-            frame[name] = series.map(_flat)
+            frame[name] = series.map(flat)
             notes.append(Note(f"column {name!r}", "nested values were turned into text", int(series.notna().sum())))
     return notes
 
@@ -128,7 +142,14 @@ def _is_image_column(kinds: set[type], series: pd.Series) -> bool:
     return kinds == {dict} and "bytes" in series.dropna().iloc[0]
 
 
-def _flat(value: Any) -> Any:
+def flat(value: Any) -> Any:
+    """Return a value of a nested column as JSON text; missing and plain values stay.
+
+    Examples
+    --------
+    >>> flat({"b": 1, "a": [2]}), flat(None), flat("as it is")
+    ('{"a": [2], "b": 1}', None, 'as it is')
+    """
     if value is None or isinstance(value, str | bool | int | float):
         return value
     return json.dumps(value, default=_jsonable, sort_keys=True)

@@ -20,7 +20,7 @@ from gradus.data.columns import looks_like_classes
 from gradus.data.dataset import Dataset, Note
 from gradus.data.fingerprint import row_hashes
 
-__all__ = ["Split", "split"]
+__all__ = ["SIDES", "TEST", "TRAIN", "VALID", "Split", "near", "split"]
 
 TRAIN, VALID, TEST = 0, 1, 2
 SIDES = ("training", "validation", "test")
@@ -179,7 +179,7 @@ def _at_random(X: Any, y: Any, groups: Any, shares: np.ndarray, seed: int) -> Sp
     units = duplicates if groups is None else _joined(duplicates, _codes(groups))
     generator = np.random.default_rng(derive(seed, "split"))
     sides = _assign(classes, units, shares, generator)
-    if groups is None and not _near(sides, shares):
+    if groups is None and not near(np.bincount(sides, minlength=3), shares):
         # A table of few different rows (two binary columns, say) cannot be divided by them.
         sides = _assign(classes, np.arange(n), shares, generator)
         why = "divided row by row: there are too few different ones to keep equal ones on one side"
@@ -216,10 +216,22 @@ def _joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return connected_components(links, directed=False)[1][a].astype(np.int64)
 
 
-def _near(sides: np.ndarray, shares: np.ndarray) -> bool:
-    """Whether every side got at least half and at most twice of the rows it should have."""
-    counts = np.bincount(sides, minlength=3)
-    wanted = shares * len(sides)
+def near(counts: np.ndarray, shares: np.ndarray) -> bool:
+    """Whether every side got at least half and at most twice of the rows it should have.
+
+    Parameters
+    ----------
+    counts : array of shape (3,)
+        Rows on each side.
+    shares : array of shape (3,)
+        The share of all rows each should have.
+
+    Examples
+    --------
+    >>> near(np.array([70, 20, 10]), np.array([0.6, 0.2, 0.2])), near(np.array([90, 9, 1]), np.array([0.6, 0.2, 0.2]))
+    (True, False)
+    """
+    wanted = shares * counts.sum()
     return bool(
         np.all((counts >= np.floor(wanted / 2)) & (counts <= np.ceil(wanted * 2)) & ((counts > 0) | (shares == 0)))
     )

@@ -1,8 +1,8 @@
 """Batches of data larger than memory, at a position that is still a pair of integers.
 
 A Parquet file is read by row groups. The order of an epoch is a function of (seed, epoch): the row groups are
-permuted, cut into windows of a bounded number of rows, and the rows of each window permuted. To start in the
-middle of an epoch, the windows before are counted, not read. Image files are random access, so their whole
+permuted, their rows cut into windows of a bounded number, and the rows of each window permuted. To start in the
+middle of an epoch, the row groups before are counted, not read. Image files are random access, so their whole
 order is permuted and nothing before the start is opened. One thread reads ahead, which no order depends on.
 
 Examples
@@ -18,11 +18,10 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,38 +29,38 @@ import torch
 
 from gradus.core.errors import DataError, InputError, SettingError, nearest
 from gradus.core.randomness import derive, generator
-from gradus.data.batches import Batch
-from gradus.data.files import must_exist
-from gradus.data.images import decode
-from gradus.data.records import open_parquet
+from gradus.data.batches import Batch, Batches
+from gradus.data.images import decode, with_channels
+from gradus.data.parquet import ParquetSource, RowGroup
 
-__all__ = ["ImageFolderBatches", "ParquetBatches"]
+__all__ = ["ImageFolderBatches", "ParquetBatches", "WeightedBatches"]
 
 T = TypeVar("T")
-
-
-class _RowGroup(NamedTuple):
-    path: Path
-    number: int
-    rows: int
 
 
 class ParquetBatches:
     """Batches from Parquet files, which never lie in memory as a whole.
 
-    Memory holds about two windows, one being used and one being read, whatever the number of rows.
+    Memory holds about two windows, one being used and one being read, whatever the number of rows and the size of the
+    row groups. A window holds rows of the row groups that are next in the epoch's order, shuffled together.
 
     Parameters
     ----------
-    paths : path or sequence of paths
+    paths : path, sequence of paths, or ParquetSource
         Parquet files of the same columns; a folder stands for the ``.parquet`` files in it.
     columns : sequence of str or None
-        Columns of numbers or booleans, the inputs; by default all of them but the target.
+        The inputs: columns of numbers or booleans, by default all of them but the target. With ``encode`` columns of
+        any kind.
     target : str or None
         The target's column.
     classes : sequence or None
         The target's values in the order of their class numbers; then ``targets`` are int64. Without it, whole
         numbers stay int64 and others become float32.
+    encode : callable or None
+        ``frame -> tensors``: makes one tensor row of each row of a frame of ``columns`` and ``target``. By default
+        ``inputs``, float32, and ``targets``.
+    keep : sequence of uint8 arrays, or None
+        The rows to use: for each row group the mask of its rows as `numpy.packbits` packs it.
     batch_size : int
         Examples a step; the last batch of an epoch may be smaller.
     shuffle : bool
@@ -69,7 +68,7 @@ class ParquetBatches:
     seed : int
         Source of the orders.
     window : int
-        Rows to shuffle together, at least; rounded up to whole row groups.
+        Rows to shuffle together, at least; rounded up to whole batches.
     drop_last : bool
         Leave out an incomplete last batch.
 
@@ -78,16 +77,18 @@ class ParquetBatches:
     DataError
         If a file is missing or damaged, or their columns differ.
     InputError
-        If a column does not exist or holds no numbers.
+        If a column does not exist or holds no numbers, or no row is kept.
     """
 
     def __init__(
         self,
-        paths: str | Path | Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path] | ParquetSource,
         *,
         columns: Sequence[str] | None = None,
         target: str | None = None,
         classes: Sequence[Any] | None = None,
+        encode: Callable[[pd.DataFrame], Batch] | None = None,
+        keep: Sequence[np.ndarray] | None = None,
         batch_size: int,
         shuffle: bool = True,
         seed: int = 0,
@@ -98,169 +99,176 @@ class ParquetBatches:
             raise SettingError("batch_size to be 1 or more", str(batch_size), "set for example batch_size=256")
         if window < 1:
             raise SettingError("window to be 1 row or more", str(window), "set for example window=65536")
+        self.source = paths if isinstance(paths, ParquetSource) else ParquetSource(paths)
         self.target, self.classes = target, None if classes is None else pd.Index(list(classes))
-        self.batch_size, self.shuffle, self.seed, self.window = batch_size, shuffle, seed, window
-        self.drop_last = drop_last
-        self._groups: list[_RowGroup] = []
-        schema = None
-        for path in _parquet_files(paths):
-            with open_parquet(path) as source:
-                if schema is not None and source.schema_arrow.names != schema.names:
-                    raise DataError(f"the same columns in {path.name}", "others", "stream such files apart")
-                schema = source.schema_arrow if schema is None else schema
-                metadata = source.metadata
-                counts = (metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
-                self._groups.extend(_RowGroup(path, i, rows) for i, rows in enumerate(counts) if rows)
-        self.n_examples = sum(group.rows for group in self._groups)
-        if schema is None or not self.n_examples:
+        self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
+        self.window = -(-window // batch_size) * batch_size
+        self.keep = keep
+        if not self.source.n_rows:
             raise DataError("at least one row", "none", "check how the files were written")
-        self.columns = _number_columns(schema, columns, target)
+        if keep is not None and len(keep) != len(self.source.groups):
+            expected = f"{len(self.source.groups)} masks, one a row group"
+            raise InputError(expected, str(len(keep)), "pass one for each row group that holds rows")
+        self._counts = [group.rows if mask is None else int(mask.sum()) for group, mask in self._masks()]
+        self.n_examples = sum(self._counts)
+        if not self.n_examples:
+            raise InputError("at least one row to keep", "none", "check the masks")
+        self.columns = _checked_columns(self.source, columns, target, numbers=encode is None)
+        self._encode = self._as_numbers if encode is None else encode
+
+    def _masks(self) -> Iterator[tuple[RowGroup, np.ndarray | None]]:
+        for i, group in enumerate(self.source.groups):
+            yield group, None if self.keep is None else np.unpackbits(self.keep[i], count=group.rows).view(bool)
 
     def __len__(self) -> int:
         """Return the steps of one epoch."""
         full, rest = divmod(self.n_examples, self.batch_size)
         return full if (self.drop_last and full) or not rest else full + 1
 
-    def windows(self, epoch: int) -> list[list[_RowGroup]]:
-        """Return the row groups of each window of an epoch, in the order they are read."""
-        order: Iterable[int] = range(len(self._groups))
-        if self.shuffle:
-            order = torch.randperm(len(self._groups), generator=generator(derive(self.seed, "groups", epoch))).tolist()
-        windows: list[list[_RowGroup]] = []
-        rows = self.window
-        for number in order:
-            if rows >= self.window:
-                windows.append([])
-                rows = 0
-            windows[-1].append(self._groups[number])
-            rows += self._groups[number].rows
-        return windows
-
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of ``epoch`` from step ``start`` on; windows before it are skipped unread."""
-        skip = start * self.batch_size
-        plan = []
-        for number, groups in enumerate(self.windows(epoch)):
-            rows = sum(group.rows for group in groups)
-            if skip >= rows:
-                skip -= rows
-            else:
-                plan.append((number, groups, skip))
-                skip = 0
-        loads = [partial(self._load, epoch, *window) for window in plan]
-        rest: Batch = {}
+        """Yield the batches of ``epoch`` from step ``start`` on; row groups before it are skipped unread."""
         left = len(self) - start
-        for block in _ahead(loads):
-            low, size = 0, len(block["inputs"])
-            if rest:  # only the batch that lies in two windows is put together by copying
-                low = min(self.batch_size - len(rest["inputs"]), size)
-                rest = {name: torch.cat([rest[name], t[:low]]) for name, t in block.items()}
-                if len(rest["inputs"]) < self.batch_size:
-                    continue
+        if left <= 0:
+            return
+        # Windows are whole numbers of batches, so that none lies in two of them.
+        first, low = divmod(start * self.batch_size, self.window)
+        for block in _ahead(self._windows(epoch, first)):
+            size = len(next(iter(block.values())))
+            for at in range(low, size, self.batch_size):
+                if left == 0:
+                    return
                 left -= 1
-                yield rest
-            while low + self.batch_size <= size:
-                left -= 1
-                yield {name: t[low : low + self.batch_size] for name, t in block.items()}
-                low += self.batch_size
-            # A copy, so that a few rows do not keep their whole window in memory.
-            rest = {name: t[low:].clone() for name, t in block.items()} if low < size else {}
-        if rest and left > 0:
-            yield rest
+                yield {name: t[at : at + self.batch_size] for name, t in block.items()}
+            low = 0
 
-    def _load(self, epoch: int, number: int, groups: list[_RowGroup], skip: int) -> Batch:
-        parts = [self._read(group) for group in groups]
-        inputs = torch.from_numpy(np.concatenate([part[0] for part in parts]))
-        order = torch.arange(len(inputs))
+    def _windows(self, epoch: int, first: int) -> Iterator[Batch]:
+        """Yield the windows of an epoch from one on, each shuffled."""
+        parts: list[Batch] = []
+        held, number = 0, first
+        for part in self._encoded(epoch, first * self.window):
+            size, at = len(next(iter(part.values()))), 0
+            while at < size:
+                n = min(self.window - held, size - at)
+                parts.append({name: t[at : at + n] for name, t in part.items()})
+                held, at = held + n, at + n
+                if held == self.window:
+                    yield self._shuffled(parts, epoch, number)
+                    parts, held, number = [], 0, number + 1
+        if parts:
+            yield self._shuffled(parts, epoch, number)
+
+    def _shuffled(self, parts: list[Batch], epoch: int, number: int) -> Batch:
+        whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        parts.clear()
+        if not self.shuffle:
+            return whole
+        n = len(next(iter(whole.values())))
+        order = torch.randperm(n, generator=generator(derive(self.seed, "window", epoch, number)))
+        return {name: t[order] for name, t in whole.items()}
+
+    def _encoded(self, epoch: int, skip: int) -> Iterator[Batch]:
+        """Yield pieces of the rows kept as tensors, in the epoch's order of row groups, ``skip`` rows left out."""
+        order: Iterable[int] = range(len(self.source.groups))
         if self.shuffle:
-            order = torch.randperm(len(inputs), generator=generator(derive(self.seed, "window", epoch, number)))
-        order = order[skip:]
-        batch = {"inputs": inputs[order]}
+            draws = generator(derive(self.seed, "groups", epoch))
+            order = torch.randperm(len(self.source.groups), generator=draws).tolist()
+        names = [*self.columns, *([self.target] if self.target else [])]
+        for number in order:
+            if skip >= self._counts[number]:
+                skip -= self._counts[number]
+                continue
+            for table in self._kept(number, names):
+                if skip < len(table):
+                    yield self._encode(self.source.frame(table.slice(skip)))
+                skip = max(0, skip - len(table))
+
+    def _kept(self, number: int, names: list[str]) -> Iterator[Any]:
+        group, at = self.source.groups[number], 0
+        mask = None if self.keep is None else np.unpackbits(self.keep[number], count=group.rows).view(bool)
+        for table in self.source.pieces(group, names):
+            n = len(table)
+            yield table if mask is None else table.filter(mask[at : at + n])
+            at += n
+
+    def _as_numbers(self, frame: pd.DataFrame) -> Batch:
+        inputs = np.empty((len(frame), len(self.columns)), dtype=np.float32)
+        for j, name in enumerate(self.columns):
+            inputs[:, j] = pd.to_numeric(frame[name]).to_numpy(dtype=np.float64, na_value=np.nan)
+        batch = {"inputs": torch.from_numpy(inputs)}
         if self.target is not None:
-            batch["targets"] = torch.from_numpy(np.concatenate([part[1] for part in parts]))[order]
+            batch["targets"] = torch.from_numpy(self._targets(frame[self.target]))
         return batch
 
-    def _read(self, group: _RowGroup) -> tuple[np.ndarray, np.ndarray]:
-        import pyarrow as pa
-
-        names = [*self.columns, *([self.target] if self.target else [])]
-        try:
-            with open_parquet(group.path) as source:
-                table = source.read_row_group(group.number, columns=names, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            where = f"row group {group.number} of {group.path.name}"
-            raise DataError(f"a whole {where}", f"a damaged one ({error})", "write or fetch it again") from None
-        inputs = np.empty((table.num_rows, len(self.columns)), dtype=np.float32)
-        for j, name in enumerate(self.columns):
-            inputs[:, j] = _numbers(table.column(name))
-        if self.target is None:
-            return inputs, np.empty(0)
-        return inputs, self._targets(table.column(self.target).to_pandas(), group)
-
-    def _targets(self, values: pd.Series, group: _RowGroup) -> np.ndarray:
+    def _targets(self, values: pd.Series) -> np.ndarray:
         if values.isna().any():
-            received = f"{int(values.isna().sum())} missing in row group {group.number} of {group.path.name}"
+            received = f"{int(values.isna().sum())} missing in one part of the rows"
             raise DataError(f"a target in every row of {self.target!r}", received, "drop those rows")
         if self.classes is not None:
             codes = self.classes.get_indexer(pd.Index(values.astype(object)))
             if (codes < 0).any():
-                raise DataError(
-                    f"targets among {len(self.classes)} classes",
-                    f"{values[codes < 0].iloc[0]!r} in {group.path.name}",
-                    "name every class in classes",
-                )
+                received = repr(values[codes < 0].iloc[0])
+                mend = "name every class in classes"
+                raise DataError(f"targets among {len(self.classes)} classes", received, mend)
             return codes.astype(np.int64)
         if values.dtype.kind in "biu":
-            return values.to_numpy(dtype=np.int64)
+            return values.to_numpy(dtype=np.int64, copy=True)
         if values.dtype.kind == "f":
-            return values.to_numpy(dtype=np.float32)
+            return values.to_numpy(dtype=np.float32, copy=True)
         received = f"{values.dtype} in {self.target!r}"
         raise DataError("a target of numbers, or the classes' names", received, "pass classes=[...]")
 
 
-def _parquet_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    found: list[Path] = []
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        must_exist(path)
-        if path.is_dir():
-            inside = sorted(path.glob("*.parquet"))
-            if not inside:
-                raise DataError(f"Parquet files in {str(path)!r}", "none", "check the path")
-            found.extend(inside)
-        else:
-            found.append(path)
-    if not found:
-        raise InputError("at least one Parquet file", "none", "pass a path")
-    return found
-
-
-def _number_columns(schema: Any, columns: Sequence[str] | None, target: str | None) -> list[str]:
+def _checked_columns(
+    source: ParquetSource, columns: Sequence[str] | None, target: str | None, *, numbers: bool
+) -> list[str]:
     import pyarrow.types as types
 
-    def holds_numbers(name: str) -> bool:
-        kind = schema.field(name).type
-        return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
-
     for name in (*(columns or ()), *([target] if target else ())):
-        if name not in schema.names:
-            hint = nearest(name, schema.names)
-            raise InputError("one of the columns", repr(name), f"{hint}there are: {', '.join(schema.names[:12])}")
+        if name not in source.names:
+            hint = nearest(name, source.names)
+            raise InputError("one of the columns", repr(name), f"{hint}there are: {', '.join(source.names[:12])}")
+    fit = {
+        name: not numbers or source.is_number(name) or types.is_boolean(source.type_of(name)) for name in source.names
+    }
     if columns is None:
-        return [name for name in schema.names if name != target and holds_numbers(name)]
+        return [name for name in source.names if name != target and fit[name]]
     for name in columns:
-        if not holds_numbers(name):
-            received = f"{schema.field(name).type} in {name!r}"
-            raise InputError("columns of numbers to stream", received, "encode it as numbers first")
+        if not fit[name]:
+            received = f"{source.type_of(name)} in {name!r}"
+            raise InputError("columns of numbers to stream", received, "encode it as numbers first, or pass encode")
     return list(columns)
 
 
-def _numbers(column: Any) -> np.ndarray:
-    """Return a column as numbers, missing ones as NaN."""
-    import pyarrow as pa
+class WeightedBatches:
+    """Batches of another source with a weight for each example by its class.
 
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    return column.cast(pa.float64(), safe=False).to_numpy()
+    Parameters
+    ----------
+    batches : Batches
+        The source; ``targets`` are class numbers.
+    class_weights : sequence of float
+        Weight of each class, by its number.
+
+    Examples
+    --------
+    >>> from gradus.data.batches import TensorBatches
+    >>> source = TensorBatches({"targets": torch.tensor([0, 1, 1])}, batch_size=3, shuffle=False)
+    >>> [batch["weights"].tolist() for batch in WeightedBatches(source, [2.0, 0.5]).epoch(0)]
+    [[2.0, 0.5, 0.5]]
+    """
+
+    def __init__(self, batches: Batches, class_weights: Sequence[float]) -> None:
+        self.batches, self.seed = batches, getattr(batches, "seed", None)
+        self._table = torch.tensor(list(class_weights), dtype=torch.float32)
+
+    def __len__(self) -> int:
+        """Return the steps of one epoch."""
+        return len(self.batches)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the source's batches of ``epoch`` from step ``start`` on."""
+        for batch in self.batches.epoch(epoch, start):
+            yield {**batch, "weights": self._table[batch["targets"]]}
 
 
 class ImageFolderBatches:
@@ -311,7 +319,7 @@ class ImageFolderBatches:
             raise SettingError("batch_size to be 1 or more", str(batch_size), "set for example batch_size=32")
         if channels not in (1, 3):
             raise SettingError("channels to be 1 (grey) or 3 (colour)", str(channels), "set channels=3")
-        self.files = [Path(file) for file in files]
+        self.files = [file if isinstance(file, Path) else Path(file) for file in files]
         self.image_size, self.channels = image_size, channels
         self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
         self.n_examples = len(self.files)
@@ -335,7 +343,7 @@ class ImageFolderBatches:
         if self.shuffle:
             order = torch.randperm(self.n_examples, generator=generator(derive(self.seed, "order", epoch)))
         steps = order.split(self.batch_size)[start : len(self)]
-        yield from _ahead([partial(self._load, rows) for rows in steps])
+        yield from _ahead(self._load(rows) for rows in steps)
 
     def _load(self, rows: torch.Tensor) -> Batch:
         out = np.empty((len(rows), *self.image_size, self.channels), dtype=np.uint8)
@@ -353,24 +361,19 @@ class ImageFolderBatches:
             raise
         except OSError as error:
             raise DataError(f"a whole image in {str(file)!r}", f"a damaged one ({error})", "remove it") from None
-        if self.channels == 1 and image.shape[2] == 3:
-            # The luma of ITU-R 601, as Pillow turns colour to grey.
-            return np.round(image @ np.array([0.299, 0.587, 0.114]))[:, :, None]
-        return image
+        return with_channels(image, self.channels)
 
 
-def _ahead(loads: Sequence[Callable[[], T]]) -> Iterator[T]:
-    """Yield what each function returns, in order, the next one already running in one other thread."""
-    if not loads:
-        return
-    pool = ThreadPoolExecutor(1, thread_name_prefix="gradus-read-ahead")
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield what an iterator does, in order, the next one already being made in one other thread."""
+    pool, end = ThreadPoolExecutor(1, thread_name_prefix="gradus-read-ahead"), object()
     try:
-        coming = pool.submit(loads[0])
-        for load in loads[1:]:
-            ready = coming.result()
-            coming = pool.submit(load)
+        coming: Future[Any] = pool.submit(next, items, end)
+        while (ready := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
             yield ready
-            del ready  # or three windows would lie in memory while the next is awaited
-        yield coming.result()
+            ready = None  # or three windows would lie in memory while the next is awaited
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        if isinstance(items, Generator):
+            items.close()

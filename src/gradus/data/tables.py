@@ -9,13 +9,28 @@ import numpy as np
 import pandas as pd
 
 from gradus.core.errors import DataError, nearest
-from gradus.data.columns import MANY_CATEGORIES, date_format, infer_columns, looks_like_classes, parse_dates
+from gradus.core.numbers import LARGEST
+from gradus.data.columns import (
+    MANY_CATEGORIES,
+    are_codes,
+    date_format,
+    infer_columns,
+    looks_like_classes,
+    parse_dates,
+)
 from gradus.data.dataset import Dataset, Note, brief
 from gradus.data.fingerprint import row_hashes
 
-__all__ = ["LARGEST", "TARGET_NAMES", "clean_labels", "guess_target", "table_dataset", "without_values_beyond"]
-
-LARGEST = 1e36  # single precision ends at 3.4e38, and sums of such values must stay below
+__all__ = [
+    "LARGEST",
+    "TARGET_NAMES",
+    "clean_columns",
+    "clean_labels",
+    "guess_target",
+    "no_column",
+    "table_dataset",
+    "without_values_beyond",
+]
 
 TARGET_NAMES = (
     "target",
@@ -78,7 +93,7 @@ def table_dataset(
         raise DataError("rows", f"none in {name}", "check how it was written")
     for role in (target, group, time, *(columns or ())):
         if role is not None and role not in frame.columns and (require_target or role not in (target, group, time)):
-            raise _no_column(role, frame, name)
+            raise no_column(role, frame, name)
     for option, role in (("--group", group), ("--time", time)):
         if role is not None and role == target and require_target:
             raise DataError(f"a column for {option} beside the target", repr(role), "name another column")
@@ -94,7 +109,8 @@ def table_dataset(
         if target is None:
             target, note = guess_target(frame, excluded=(group, time))
             notes.append(note)
-        frame = _clean_rows(_trimmed(frame, target, notes), target, name, notes)
+        frame = _settle_codes(_trimmed(frame, target, notes), target, notes)
+        frame = _clean_rows(frame, target, name, notes)
     return _assemble(frame, name, origin, target, columns, group, time, require_target, notes)
 
 
@@ -124,7 +140,7 @@ def _assemble(
     X = without_values_beyond(np.finfo(np.float64).max, X, notes)
     if require_target:
         found = X.shape[1]
-        X = _clean_columns(X, notes)
+        X = clean_columns(X, notes)
         if not X.shape[1]:
             received = f"only empty ones in {name}" if found else f"none in {name} beside the target"
             raise DataError("at least one column of inputs", received, "add columns")
@@ -183,7 +199,20 @@ def _trimmed(frame: pd.DataFrame, target: str, notes: list[Note]) -> pd.DataFram
     return frame.assign(**{target: trimmed})
 
 
-def _no_column(column: str, frame: pd.DataFrame, name: str) -> DataError:
+def _settle_codes(frame: pd.DataFrame, target: str, notes: list[Note]) -> pd.DataFrame:
+    """Take a target of digits with leading zeros for classes, or for numbers where they are too many for classes."""
+    if not are_codes(frame[target]):
+        return frame
+    numbers = pd.to_numeric(frame[target])
+    if looks_like_classes(numbers):
+        notes.append(Note(f"target {target!r}", "kept as text: leading zeros make its values codes, which are classes"))
+        return frame
+    notes.append(Note(f"target {target!r}", "read as numbers in spite of leading zeros: too many values for classes"))
+    return frame.assign(**{target: numbers})
+
+
+def no_column(column: str, frame: pd.DataFrame, name: str) -> DataError:
+    """Return the error that a table has no such column, with the nearest one there is."""
     names = [str(c) for c in frame.columns]
     lower = [c for c in names if c.lower() == column.lower()]
     hint = f"did you mean {lower[0]!r}? " if lower else nearest(column, names)
@@ -273,7 +302,8 @@ def clean_labels(y: Any, target: str, name: str) -> tuple[np.ndarray, Note | Non
     return rows, Note("classes of a single row", why, int(rows.sum()))
 
 
-def _clean_columns(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
+def clean_columns(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
+    """Drop the columns that tell nothing, and add notes on what was dropped and what is odd."""
     for column in list(X.columns):
         series = X[column]
         if series.isna().all():
@@ -282,6 +312,12 @@ def _clean_columns(X: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
         elif column == "Unnamed: 0" and np.array_equal(series.to_numpy(), np.arange(len(X))):
             X = X.drop(columns=column)
             notes.append(Note("first column", "dropped: it has no name and counts the rows"))
+    for column in X.columns:
+        if are_codes(X[column]):
+            zeros = X[column].astype(object).str.strip().str.fullmatch("0[0-9]+").fillna(False).astype(bool)
+            first = brief(X[column][zeros].iloc[:1])
+            why = f"kept as text: leading zeros, as in {first}, make its values codes, not numbers"
+            notes.append(Note(f"column {column!r}", why, int(zeros.sum())))
     many = [
         str(c)
         for c in X.columns
@@ -328,6 +364,8 @@ def _time_values(series: pd.Series) -> np.ndarray:
         )
     if pd.api.types.is_numeric_dtype(series.dtype):
         return series.to_numpy()
+    if are_codes(series) and date_format(series) is None:  # hours, months or years padded with zeros
+        return pd.to_numeric(series).to_numpy()
     times = parse_dates(series)
     if times.isna().any():
         bad = series[times.isna()].iloc[0]

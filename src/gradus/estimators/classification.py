@@ -14,15 +14,13 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
-from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch import Tensor
 
 from gradus.core.errors import InputError, SettingError
 from gradus.core.options import option
-from gradus.data.batches import Batch, Batches
-from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
-from gradus.estimators.gradient import GradientEstimator
-from gradus.estimators.inputs import check_rows, check_weights, drop_weightless
+from gradus.data.batches import Batch
+from gradus.estimators.inputs import check_rows, drop_weightless
+from gradus.estimators.supervised import SupervisedEstimator
 from gradus.networks.heads import BinaryHead, CategoricalHead, ClassHead, MultiLabelHead, OrdinalHead
 from gradus.training.losses import LossFunction, head_loss
 
@@ -30,7 +28,7 @@ __all__ = ["GradientClassifier"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimator):
+class GradientClassifier(ClassifierMixin, SupervisedEstimator):
     """Base of classifiers trained by gradients; a subclass says what its inputs are and which body reads them."""
 
     head: Literal["auto", "categorical", "ordinal"] = option(
@@ -41,56 +39,7 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
 
     _double: ClassVar[bool] = True  # whether answers are computed in double precision
 
-    # -- what a subclass gives -----------------------------------------------------------------------------------
-
-    def _encode_inputs(self, X: Any, weights: Tensor | None, *, reset: bool) -> Batch:
-        raise NotImplementedError
-
-    def _network(self, head_of: Any) -> nn.Module:
-        raise NotImplementedError
-
-    @property
-    def _input_names(self) -> tuple[str, ...]:
-        return ("inputs",)
-
     # -- fitting -------------------------------------------------------------------------------------------------
-
-    @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Training inputs.
-        y : array-like of shape (n,), or (n, labels) of zeros and ones
-            Classes, or for several labels at once an indicator matrix.
-        sample_weight : array-like of shape (n,), optional
-            Weight of each row's loss, 0 or more.
-        X_val, y_val : array-like, optional
-            Validation data, which early stopping follows.
-
-        Returns
-        -------
-        self
-            The fitted classifier.
-        """
-        return self._fit(X, y, sample_weight, X_val, y_val)
-
-    def fit_stream(self, batches: Batches, sample: tuple[Any, Any], X_val: Any = None, y_val: Any = None) -> Self:
-        """Train on batches that never lie in memory as a whole, such as `gradus.data.streaming.ParquetBatches`.
-
-        Parameters
-        ----------
-        batches : Batches
-            Batches of ``inputs`` as `fit` takes them and ``targets``: class numbers, in the sorted order of the
-            classes. The batch size is theirs.
-        sample : tuple of X and y
-            Rows that settle shapes, the classes and the inputs' scale; a few thousand are enough.
-        X_val, y_val : array-like, optional
-            Validation data, which early stopping follows.
-        """
-        return self._fit_stream(batches, sample, X_val, y_val)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Make one pass over a part of the data; the first call names all ``classes``.
@@ -100,23 +49,27 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         X, y, sample_weight
             As in `fit`.
         classes : array-like of shape (n_classes,), optional
-            All classes that will come; needed in the first call unless it shows them all.
+            All classes that will come; needed in the first call unless it shows them all, and the same in later ones.
+
+        Raises
+        ------
+        InputError
+            If ``classes`` are others than in the first call.
         """
         first = not hasattr(self, "network_")
-        if first and classes is not None:
-            self._classes_to_come = _distinct(np.asarray(classes))
+        if classes is not None:
+            given = _distinct(np.asarray(classes))
+            if not first and given.tolist() != self.classes_.tolist():
+                expected = f"the classes of the first call ({_named(self.classes_)})"
+                raise InputError(expected, _named(given), "leave classes out, or start anew with a clone")
+            self._classes_to_come = given
         try:
             return self._partial_fit(X, y, sample_weight, first=first)
         finally:
             self.__dict__.pop("_classes_to_come", None)
 
-    def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
-        if reset and y is None:
-            # scikit-learn's own words, which its checks look for
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        if y is None:
-            return self._encode_inputs(X, None, reset=reset)
-        weights, n = check_weights(sample_weight), _num_samples(X)
+    def _encode_pairs(self, X: Any, y: Any, weights: Tensor | None, *, reset: bool) -> Batch:
+        n = _num_samples(X)
         check_rows("sample_weight", weights, n)
         if n == 0:
             raise InputError("at least one row", "0 rows", "check how the data were filtered")
@@ -149,16 +102,18 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         except TypeError:  # words where numbers were fitted, or the other way round
             index, strange = np.empty(0), labels
         if len(strange):
-            known_text = ", ".join(map(str, self.classes_[:5])) + (" ..." if len(self.classes_) > 5 else "")
-            raise InputError(
-                f"classes that were fitted ({known_text})", repr(strange[:1].tolist()[0]), "fit again with all classes"
-            )
+            expected = f"classes that were fitted ({_named(self.classes_)})"
+            raise InputError(expected, repr(strange[:1].tolist()[0]), "fit again with all classes")
         return torch.from_numpy(index.astype(np.int64))
 
     def _encode_labels(self, labels: np.ndarray, n: int, *, reset: bool) -> Tensor:
         check_rows("y", labels, n)
         if reset:
             self.classes_ = np.arange(labels.shape[1])
+            known = getattr(self, "_classes_to_come", self.classes_)
+            if known.tolist() != self.classes_.tolist():
+                expected = f"classes that number the {labels.shape[1]} labels ({_named(self.classes_)})"
+                raise InputError(expected, _named(known), "leave classes out")
         if labels.shape[1] != len(self.classes_):
             raise InputError(f"{len(self.classes_)} labels", str(labels.shape[1]), "pass the labels that were fitted")
         if not np.isin(labels, (0, 1)).all():
@@ -171,8 +126,9 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
             raise InputError(
                 "at least 2 classes in y", f"1 class ({self.classes_[0]!r})", "check the target column or the filter"
             )
-        if self.head == "ordinal" and self.multilabel_:
-            raise SettingError("head='auto' for several labels", "'ordinal'", "set head='auto'")
+        if self.head != "auto" and self.multilabel_:
+            mend = "set head='auto', or pass one column of classes"
+            raise SettingError("head='auto' for several labels", repr(self.head), mend)
 
     def _weights(self, targets: Tensor, weights: Tensor | None) -> Tensor | None:
         if self.class_weight is None:
@@ -221,14 +177,11 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
             return OrdinalHead(features, classes)
         return BinaryHead(features) if self.head == "auto" and classes == 2 else CategoricalHead(features, classes)
 
-    def _build(self) -> nn.Module:
-        return self._network(self._make_head)
-
     def _loss(self, network: Any) -> LossFunction:
         return head_loss(network.head, label_smoothing=self.label_smoothing, inputs=self._input_names)
 
     def _measure(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        measured = head_loss(network.head, metrics=True, inputs=self._input_names)(network, batch, torch.Generator())
+        measured = self._measured(network, batch)
         return measured.total, measured.metrics["correct"], torch.as_tensor(measured.count)
 
     # -- answering -----------------------------------------------------------------------------------------------
@@ -255,15 +208,10 @@ class GradientClassifier(CallbackSupportMixin, ClassifierMixin, GradientEstimato
         index = self._forward(X, lambda head, parameters: head.point(parameters), double=self._double).numpy()
         return index if self.multilabel_ else self.classes_[index]
 
-    def predict_distribution(self, X: Any) -> Distribution:
-        """Return the predicted distribution of each row, a ``torch.distributions`` object of batch shape (n,)."""
-        check_is_fitted(self)
-        return self._head().distribution(self._forward(X))
-
     def __sklearn_tags__(self) -> Any:
         """Say to scikit-learn what this classifier takes."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = self.head != "ordinal"
+        tags.classifier_tags.multi_label = self.head == "auto"
         return tags
 
 
@@ -273,3 +221,8 @@ def _distinct(labels: np.ndarray) -> np.ndarray:
     except TypeError:
         kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
         raise InputError("classes of one type", kinds, "drop rows without a class and convert the others") from None
+
+
+def _named(classes: np.ndarray) -> str:
+    """Name the first few classes, for a sentence."""
+    return ", ".join(map(str, classes[:5])) + (" ..." if len(classes) > 5 else "")

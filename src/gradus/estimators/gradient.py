@@ -19,11 +19,12 @@ from gradus.core.devices import choose_device
 from gradus.core.errors import GradusError, InputError, NonFiniteError, SettingError
 from gradus.core.options import option, settings_of
 from gradus.core.randomness import derive, isolated, resolve_seed
-from gradus.core.threads import threads
+from gradus.core.threads import cores, threads
 from gradus.data.batches import Batch, Batches, OnDevice, TensorBatches
 from gradus.estimators.base import Estimator
 from gradus.estimators.callbacks import ScikitCallbacks
 from gradus.estimators.digest import digest
+from gradus.estimators.footprint import check_footprint
 from gradus.networks import HeadedNetwork, Standardize
 from gradus.training.checkpoints import CheckpointStore
 from gradus.training.loop import Callback, Trainer
@@ -38,6 +39,9 @@ __all__ = ["GradientEstimator"]
 
 # Rows that go through the network at once outside training: enough to fill the cores, little enough for memory.
 ANSWER_BYTES, ANSWER_ROWS = 1 << 24, 4096
+
+# ``(X, y) -> tensors``, as a fitted network takes them.
+Encode = Callable[..., Batch]
 
 # Settings beside those of training that leave the network's shape alone, and may change between two fits of one.
 SHAPELESS = frozenset({"warm_start", "class_weight", "label_smoothing"})
@@ -129,8 +133,14 @@ class GradientEstimator(TrainingOptions, Estimator):
             mend = "a finished checkpoint would be taken for this fit: set one of the two"
             raise SettingError("warm_start=False where checkpoint is set", "True", mend)
 
-    def _fit_stream(self, batches: Batches, sample: tuple[Any, Any], X_val: Any, y_val: Any) -> Self:
-        """Learn shapes, classes and scales from the sample, weights from the batches."""
+    def _fit_stream(
+        self, batches: Batches | Callable[[Encode], Batches], sample: tuple[Any, Any], X_val: Any, y_val: Any
+    ) -> Self:
+        """Learn shapes, classes and scales from the sample, weights from the batches.
+
+        Batches of columns that the network reads as it learned to from the sample are made by a function, which is
+        handed the encoder once it knows.
+        """
         self._check_together()
         if self.retrain != "none" or (self.early_stopping is True and X_val is None):
             raise SettingError(
@@ -142,6 +152,8 @@ class GradientEstimator(TrainingOptions, Estimator):
             self.seed_ = resolve_seed(self.random_state)
             known = self._encode(*sample, reset=True)
             valid = None if X_val is None else self._encode(X_val, y_val)
+            if not isinstance(batches, Batches):
+                batches = batches(self._encode)
             self._check_stream(next(batches.epoch(0)), known)
             network = self._make_network()
         self._run(self._trainer(network, batches, valid, (), phase="main"))
@@ -330,6 +342,7 @@ class GradientEstimator(TrainingOptions, Estimator):
         """Build with fresh weights, and remember the settings: `set_params` may change them before a save."""
         names = settings_of(type(self)).keys() - TrainingOptions.__dataclass_fields__.keys() - SHAPELESS
         self.network_settings_ = {name: getattr(self, name) for name in sorted(names)}
+        check_footprint(self._build, optimizer=self.optimizer, device=choose_device(self.device))
         with isolated(derive(self.seed_, "weights")):
             return self._build()
 
@@ -356,7 +369,7 @@ class GradientEstimator(TrainingOptions, Estimator):
         if dtype == torch.float64:
             network = copy.deepcopy(network).double()
         parts = []
-        with threads(self.n_threads_):
+        with threads(min(self.n_threads_, cores())):  # a model may come from a larger machine
             for batch in _chunks(self._encode(X)):
                 parameters = network(*(_as(tensor, dtype).to(device) for tensor in batch.values()))
                 parts.append((parameters if answer is None else answer(network.head, parameters)).cpu())

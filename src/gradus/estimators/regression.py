@@ -9,16 +9,17 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_array, check_is_fitted
-from torch import Tensor, nn
-from torch.distributions import Distribution
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples, check_array, check_is_fitted
+from torch import Tensor
 
 from gradus.core.errors import InputError, SettingError
+from gradus.core.numbers import check_size
 from gradus.core.options import option
-from gradus.data.batches import Batch, Batches
-from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
-from gradus.estimators.gradient import GradientEstimator
+from gradus.core.randomness import derive
+from gradus.data.batches import Batch
 from gradus.estimators.inputs import check_rows, check_weights, drop_weightless, share
+from gradus.estimators.supervised import SupervisedEstimator
 from gradus.networks.heads import (
     GaussianHead,
     Head,
@@ -36,7 +37,7 @@ HeadName = Literal["gaussian", "gaussian_learned", "mixture", "quantile", "poiss
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator):
+class GradientRegressor(RegressorMixin, SupervisedEstimator):
     """Base of regressors trained by gradients; a subclass says what its inputs are and which body reads them."""
 
     head: HeadName = option("gaussian", "distribution of the target; gaussian has one variance for all rows")
@@ -45,73 +46,16 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
         (0.05, 0.25, 0.5, 0.75, 0.95), "levels of the quantile head", above=0, high=0.999
     )
 
-    # -- what a subclass gives -----------------------------------------------------------------------------------
-
-    def _encode_inputs(self, X: Any, weights: Tensor | None, *, reset: bool) -> Batch:
-        raise NotImplementedError
-
-    def _network(self, head_of: Any) -> nn.Module:
-        raise NotImplementedError
-
-    @property
-    def _input_names(self) -> tuple[str, ...]:
-        return ("inputs",)
-
     # -- fitting -------------------------------------------------------------------------------------------------
-
-    @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Training inputs.
-        y : array-like of shape (n,) or (n, outputs)
-            Targets, in any unit; counts for the count heads.
-        sample_weight : array-like of shape (n,), optional
-            Weight of each row's loss, 0 or more.
-        X_val, y_val : array-like, optional
-            Validation data, which early stopping follows.
-
-        Returns
-        -------
-        self
-            The fitted regressor.
-        """
-        held_out = (X, y, sample_weight) if X_val is None else (X_val, y_val, None)
-        return self._fit(X, y, sample_weight, X_val, y_val, after=lambda: self._fit_variance(*held_out))
-
-    def fit_stream(self, batches: Batches, sample: tuple[Any, Any], X_val: Any = None, y_val: Any = None) -> Self:
-        """Train on batches that never lie in memory as a whole, such as `gradus.data.streaming.ParquetBatches`.
-
-        Parameters
-        ----------
-        batches : Batches
-            Batches of ``inputs`` as `fit` takes them and ``targets``: numbers, float32. The batch size is theirs.
-        sample : tuple of X and y
-            Rows that settle shapes, and the scales of inputs and targets; a few thousand are enough.
-        X_val, y_val : array-like, optional
-            Validation data, which early stopping follows.
-        """
-        self._fit_stream(batches, sample, X_val, y_val)
-        X, y = sample if X_val is None else (X_val, y_val)
-        self._fit_variance(X, y, None)
-        return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Make one pass over a part of the data; the first call settles shapes and scales."""
         self._partial_fit(X, y, sample_weight, first=not hasattr(self, "network_"))
-        self._fit_variance(X, y, sample_weight)
+        self._fit_variance(X, y, check_weights(sample_weight))
         return self
 
-    def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
-        if reset and y is None:
-            # scikit-learn's own words, which its checks look for
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        if y is None:
-            return self._encode_inputs(X, None, reset=reset)
-        X, y, weights = drop_weightless(X, y, check_weights(sample_weight))
+    def _encode_pairs(self, X: Any, y: Any, weights: Tensor | None, *, reset: bool) -> Batch:
+        X, y, weights = drop_weightless(X, y, weights)
         inputs = self._encode_inputs(X, weights, reset=reset)
         targets = self._encode_targets(y, len(next(iter(inputs.values()))), weights, reset=reset)
         return {**inputs, "targets": targets} | ({} if weights is None else {"weights": weights})
@@ -121,6 +65,7 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
         if values.ndim == 2 and values.shape[1] == 1 and not reset and self.n_outputs_ == 0:
             values = values[:, 0]
         check_rows("y", values, n)
+        check_size("y", values)
         if reset:
             if values.ndim == 2 and values.shape[1] == 1:
                 from sklearn.utils.validation import column_or_1d
@@ -155,27 +100,35 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
         head.set_scale(self.target_mean_, self.target_std_)
         return head
 
-    def _build(self) -> nn.Module:
-        return self._network(self._make_head)
-
     def _loss(self, network: Any) -> LossFunction:
         return head_loss(network.head, inputs=self._input_names)
 
     def _measure(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Score is the share of the training targets' variance explained: near R squared, and a sum over rows."""
-        measured = head_loss(network.head, metrics=True, inputs=self._input_names)(network, batch, torch.Generator())
+        measured = self._measured(network, batch)
         count = torch.as_tensor(measured.count)
         variance = float(np.mean(np.square(self.target_std_))) or 1.0
         return measured.total, count - measured.metrics["squared_error"] / variance, count
 
+    def _settle(self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any) -> None:
+        """Give the fixed-variance head the residuals' variance: of validation data, else of the rows trained on."""
+        if X_val is not None:
+            self._fit_variance(X_val, y_val, None)
+            return
+        X, y, weights = drop_weightless(X, y, check_weights(sample_weight))
+        if self.early_stopping is True:
+            seed = derive(self.seed_, "validation")
+            rows, _ = self._split({"targets": torch.empty(_num_samples(X))}, self.validation_fraction, seed)
+            X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
+            weights = None if weights is None else weights[rows]
+        self._fit_variance(X, y, weights)
+
     @torch.no_grad()
-    def _fit_variance(self, X: Any, y: Any, sample_weight: Any) -> None:
-        """Give the fixed-variance head the residuals' variance, of held-out rows where there are any."""
+    def _fit_variance(self, X: Any, y: Any, weights: Tensor | None) -> None:
         head = self.network_.head
         if not isinstance(head, GaussianHead) or head.learned:
             return
-        targets, weights = self._encode(X, y)["targets"], check_weights(sample_weight)
-        device = head.location.device
+        targets, device = self._encode(X, y)["targets"], head.location.device
         head.fit_variance(self._forward(X).to(device), targets.to(device), weights)
 
     # -- answering -----------------------------------------------------------------------------------------------
@@ -187,11 +140,6 @@ class GradientRegressor(CallbackSupportMixin, RegressorMixin, GradientEstimator)
         """
         check_is_fitted(self)
         return self._forward(X, lambda head, parameters: head.point(parameters), double=True).numpy()
-
-    def predict_distribution(self, X: Any) -> Distribution:
-        """Return the predicted distribution of each row, a ``torch.distributions`` object in the targets' units."""
-        check_is_fitted(self)
-        return self._head().distribution(self._forward(X))
 
     def __sklearn_tags__(self) -> Any:
         """Say to scikit-learn what this regressor takes."""

@@ -1,156 +1,33 @@
-"""Multilayer perceptrons: affine maps and activations, chained (chapter 6)."""
+"""Multilayer perceptrons: affine maps and hidden units, chained or added up in residual blocks (chapter 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from itertools import pairwise
-from math import sqrt
 
-import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gradus.core.errors import SettingError, nearest
+from gradus.core.errors import SettingError
+from gradus.networks.checks import check_rate, check_sizes, chosen
+from gradus.networks.hidden_units import ACTIVATIONS, HIDDEN_UNITS, Absolute, Gated, Maxout, hidden_unit
+from gradus.networks.initialization import INITIALIZATIONS, activation_gain, initialize, lsuv_
+from gradus.networks.normalization import NORMALIZATIONS, normalization_layer
 
-__all__ = ["ACTIVATIONS", "INITIALIZATIONS", "MLP", "Absolute", "activation_gain", "initialize"]
-
-
-class Absolute(nn.Module):
-    """Absolute value rectification, ``|z|``: features invariant to a change of polarity.
-
-    Examples
-    --------
-    >>> Absolute()(torch.tensor([-2.0, 1.0])).tolist()
-    [2.0, 1.0]
-
-    References
-    ----------
-    Goodfellow et al. 2016, §6.3.1.
-    """
-
-    def forward(self, inputs: Float[Tensor, " ..."]) -> Float[Tensor, " ..."]:
-        """Return the absolute value of each entry."""
-        return inputs.abs()
-
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "prelu": nn.PReLU,
-    "absolute": Absolute,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-    "tanh": nn.Tanh,
-    "hard_tanh": nn.Hardtanh,
-    "sigmoid": nn.Sigmoid,
-    "softplus": nn.Softplus,
-    "identity": nn.Identity,
-}
-
-INITIALIZATIONS = ("auto", "he", "glorot", "lecun", "orthogonal")
-
-
-def _chosen(name: str, names: Sequence[str], setting: str) -> str:
-    if name not in names:
-        mend = f"{nearest(name, names)}set for example {setting}={names[0]!r}"
-        raise SettingError(f"{setting} to be one of {', '.join(names)}", repr(name), mend)
-    return name
-
-
-@cache
-def activation_gain(activation: str) -> float:
-    r"""Return the gain that keeps a signal's power through an activation, ``1 / sqrt(E[f(z)²])``.
-
-    For rectifiers this is He's :math:`\sqrt 2`; for every other activation it is the same argument, with the
-    expectation over a standard normal z computed on a fine grid.
-
-    Parameters
-    ----------
-    activation : str
-        A name in ``ACTIVATIONS``.
-
-    Returns
-    -------
-    float
-        The factor by which to multiply weights of variance ``1 / fan_in``.
-
-    Raises
-    ------
-    SettingError
-        If there is no such activation.
-
-    Examples
-    --------
-    >>> round(activation_gain("relu"), 4), round(activation_gain("tanh"), 4)
-    (1.4142, 1.5925)
-
-    References
-    ----------
-    He et al. 2015, Delving Deep into Rectifiers, eq. 10; Goodfellow et al. 2016, §8.4.
-    """
-    module = ACTIVATIONS[_chosen(activation, list(ACTIVATIONS), "activation")]().double()
-    z = np.linspace(-10.0, 10.0, 40_001)
-    with torch.no_grad():
-        squared = module(torch.from_numpy(z)).square().numpy()
-    weight = np.exp(-0.5 * z**2)
-    return float(sqrt(weight.sum() / (squared * weight).sum()))
-
-
-def initialize(
-    layer: nn.Linear | nn.Conv2d, method: str = "auto", activation: str = "identity", *, first: bool = False
-) -> None:
-    """Draw a layer's weights and zero its biases, in place.
-
-    Draws come from torch's global generator, as in every torch layer; wrap the construction in
-    ``gradus.core.randomness.isolated`` to fix them.
-
-    Parameters
-    ----------
-    layer : Linear or Conv2d
-        The layer to initialize.
-    method : str
-        ``"auto"``: normal, variance ``gain² / fan_in`` with the exact gain of ``activation``, so that every
-        layer's pre-activations keep their second moment. ``"he"``: normal, ``2 / fan_in``. ``"glorot"``:
-        uniform, variance ``2 / (fan_in + fan_out)``. ``"lecun"``: normal, ``1 / fan_in``. ``"orthogonal"``:
-        (semi-)orthogonal times gain.
-    activation : str
-        The activation that feeds this layer.
-    first : bool
-        Whether the layer sees the (standardized) data, which no activation has damped: the gain is then one.
-
-    Raises
-    ------
-    SettingError
-        If there is no such method or activation.
-
-    Examples
-    --------
-    >>> layer = nn.Linear(400, 300)
-    >>> initialize(layer, "he")
-    >>> abs(layer.weight.var().item() * 400 / 2 - 1) < 0.05
-    True
-
-    References
-    ----------
-    Goodfellow et al. 2016, §8.4, eq. 8.23 (glorot); He et al. 2015; Saxe et al. 2013 (orthogonal).
-    """
-    _chosen(method, INITIALIZATIONS, "initialization")
-    gain = 1.0 if first else activation_gain(activation)
-    fan_in = layer.weight[0].numel()
-    if method == "glorot":
-        nn.init.xavier_uniform_(layer.weight)
-    elif method == "orthogonal":
-        nn.init.orthogonal_(layer.weight, gain=gain)
-    else:
-        scale = {"auto": gain, "he": sqrt(2.0), "lecun": 1.0}[method]
-        nn.init.normal_(layer.weight, std=scale / sqrt(fan_in))
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+__all__ = [
+    "ACTIVATIONS",
+    "HIDDEN_UNITS",
+    "INITIALIZATIONS",
+    "MLP",
+    "NORMALIZATIONS",
+    "Absolute",
+    "Gated",
+    "Maxout",
+    "ResidualMLP",
+    "activation_gain",
+    "initialize",
+    "lsuv_",
+]
 
 
 class _Residual(nn.Module):
@@ -164,11 +41,8 @@ class _Residual(nn.Module):
         return inputs + self.block(inputs)
 
 
-_NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
-
-
 class MLP(nn.Module):
-    """A chain of affine maps and activations; its last hidden layer is the features a head reads.
+    """A chain of affine maps and hidden units; its last hidden layer is the features a head reads.
 
     ``h_i = dropout(f(normalize(W_i h_{i-1} + b_i)))`` with ``h_0`` the inputs.
 
@@ -179,17 +53,20 @@ class MLP(nn.Module):
     hidden : sequence of int
         Width of each hidden layer; empty makes the identity, and with a head on top a linear model.
     activation : str
-        A name in ``ACTIVATIONS``.
+        A name in ``HIDDEN_UNITS``. Maxout and gated units (``"maxout"``, ``"glu"``, ``"swiglu"``, ``"geglu"``) read
+        several pre-activations each, so their affine maps have that many times as many rows.
     dropout : float
         Probability in ``[0, 1)`` with which a hidden unit is dropped in training.
     input_dropout : float
         The same for inputs.
-    normalization : {None, "batch", "layer"}
+    normalization : {None, "batch", "layer", "rms", "group"}
         Normalization of the pre-activations.
     residual : bool
         Add the input of every hidden layer whose width does not change to its output.
     initialization : str
         One of ``INITIALIZATIONS``; see :func:`initialize`.
+    pieces : int
+        Pre-activations each maxout unit chooses among, 2 or more.
 
     Attributes
     ----------
@@ -203,8 +80,11 @@ class MLP(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> MLP(64, (128, 32), activation="gelu", dropout=0.1)(torch.zeros(5, 64)).shape
     torch.Size([5, 32])
+    >>> MLP(64, (128,), activation="maxout", pieces=3).layers[0]
+    Linear(in_features=64, out_features=384, bias=True)
 
     References
     ----------
@@ -222,25 +102,26 @@ class MLP(nn.Module):
         normalization: str | None = None,
         residual: bool = False,
         initialization: str = "auto",
+        pieces: int = 2,
     ) -> None:
         super().__init__()
-        _chosen(activation, list(ACTIVATIONS), "activation")
+        chosen(activation, HIDDEN_UNITS, "activation")
         if normalization is not None:
-            _chosen(normalization, list(_NORMALIZATIONS), "normalization")
-        for name, rate in {"dropout": dropout, "input_dropout": input_dropout}.items():
-            if not 0.0 <= rate < 1.0:
-                raise SettingError(f"{name} in [0, 1)", str(rate), f"set for example {name}=0.2")
+            chosen(normalization, NORMALIZATIONS, "normalization")
+        check_rate("dropout", dropout)
+        check_rate("input_dropout", input_dropout)
         widths = [in_features, *hidden]
         if min(widths) < 1:
             raise SettingError("layers of 1 unit or more", str(widths), "set for example hidden=(128, 128)")
         layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
         for index, (fan_in, fan_out) in enumerate(pairwise(widths)):
-            linear = nn.Linear(fan_in, fan_out)
-            initialize(linear, initialization, activation, first=index == 0)
+            unit, reads = hidden_unit(activation, pieces)
+            linear = nn.Linear(fan_in, fan_out * reads)
+            initialize(linear, initialization, activation, first=index == 0, pieces=pieces, blocks=reads)
             block: list[nn.Module] = [linear]
             if normalization is not None:
-                block.append(_NORMALIZATIONS[normalization](fan_out))
-            block.append(ACTIVATIONS[activation]())
+                block.append(normalization_layer(normalization, fan_out * reads))
+            block.append(unit)
             if dropout:
                 block.append(nn.Dropout(dropout))
             layers.extend([_Residual(nn.Sequential(*block))] if residual and fan_in == fan_out else block)
@@ -250,3 +131,89 @@ class MLP(nn.Module):
     def forward(self, inputs: Float[Tensor, "batch {self.in_features}"]) -> Float[Tensor, "batch features"]:
         """Return the features of the last hidden layer."""
         return self.layers(inputs)
+
+
+class ResidualMLP(nn.Module):
+    """An affine map, then ``depth`` pre-activation residual blocks of one width, then a normalization.
+
+    Each block is ``x + dropout(W₂ f(dropout(W₁ normalize(x))))``: the path from the last block to the first has no
+    function in it, so a gradient reaches the first as it left the last. Every block starts as the identity
+    (``W₂ = 0``), so depth does no harm to begin with.
+
+    Parameters
+    ----------
+    in_features : int
+        Width of the inputs, 1 or more.
+    width : int
+        Width of the path between blocks, and of the features returned.
+    depth : int
+        Number of blocks.
+    expansion : float
+        Hidden units of a block, as a multiple of ``width``.
+    activation : str
+        A name in ``HIDDEN_UNITS``: with ``"swiglu"`` the blocks are those of a modern transformer.
+    dropout : float
+        Probability in ``[0, 1)`` with which units are dropped in training, inside and at the end of each block.
+    normalization : {"layer", "batch", "rms", "group"}
+        Normalization of what a block reads, and of the features.
+    pieces : int
+        Pre-activations each maxout unit chooses among, 2 or more.
+
+    Attributes
+    ----------
+    out_features : int
+        Width of the features returned.
+
+    Raises
+    ------
+    SettingError
+        If a setting is unknown or out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ResidualMLP(10, width=64, depth=8, activation="swiglu")(torch.zeros(5, 10)).shape
+    torch.Size([5, 64])
+
+    References
+    ----------
+    Goodfellow et al. 2016, §6.4.2 (skip connections); He et al. 2016, Identity Mappings in Deep Residual Networks;
+    Gorishniy et al. 2021, Revisiting Deep Learning Models for Tabular Data.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        width: int = 128,
+        depth: int = 4,
+        *,
+        expansion: float = 2.0,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        normalization: str = "layer",
+        pieces: int = 2,
+    ) -> None:
+        super().__init__()
+        check_sizes(in_features=in_features, width=width, depth=depth)
+        check_rate("dropout", dropout)
+        hidden = round(expansion * width)
+        if hidden < 1:
+            raise SettingError("one hidden unit or more in a block", f"expansion={expansion}", "set expansion=2.0")
+        stem = nn.Linear(in_features, width)
+        initialize(stem, first=True)
+        self.stem, self.blocks = stem, nn.Sequential()
+        for _ in range(depth):
+            unit, reads = hidden_unit(activation, pieces)
+            widen, narrow = nn.Linear(width, hidden * reads), nn.Linear(hidden, width)
+            initialize(widen, first=True)  # it reads what was normalized
+            nn.init.zeros_(narrow.weight)
+            nn.init.zeros_(narrow.bias)
+            drops = [[nn.Dropout(dropout)], [nn.Dropout(dropout)]] if dropout else [[], []]
+            norm = normalization_layer(normalization, width)
+            self.blocks.append(_Residual(nn.Sequential(norm, widen, unit, *drops[0], narrow, *drops[1])))
+        self.norm = normalization_layer(normalization, width)
+        self.in_features, self.out_features = in_features, width
+
+    def forward(self, inputs: Float[Tensor, "batch {self.in_features}"]) -> Float[Tensor, "batch features"]:
+        """Return the features of the last block, normalized."""
+        return self.norm(self.blocks(self.stem(inputs)))

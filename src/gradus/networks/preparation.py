@@ -10,6 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from gradus.core.errors import InputError, SettingError
+from gradus.core.numbers import LARGEST, check_size
 
 __all__ = ["Moments", "PixelScale", "Standardize", "moments"]
 
@@ -55,7 +56,8 @@ def moments(X: Shaped[Tensor | np.ndarray, "rows columns"], weights: Tensor | np
     Raises
     ------
     InputError
-        If ``X`` is no matrix, has no row or has infinite values, or the weights are wrong.
+        If ``X`` is no matrix, has no row, has values that are infinite or too large for single precision, or the
+        weights are wrong.
 
     Examples
     --------
@@ -67,6 +69,10 @@ def moments(X: Shaped[Tensor | np.ndarray, "rows columns"], weights: Tensor | np
         raise InputError("a table of one row or more", f"shape {tuple(data.shape)}", "pass X of shape (rows, columns)")
     if bool(data.isinf().any()):
         raise InputError("finite numbers", "infinite ones", "replace them or mark them as missing with NaN")
+    beyond = (data.abs() > LARGEST).any(0) if data.dtype == torch.float64 else torch.zeros(0)
+    if bool(beyond.any()):  # what Standardize, in single precision, could not hold
+        column = int(beyond.nonzero()[0])
+        check_size(f"column {column} (counted from 0)", data[:, column])
     w = _checked_weights(weights, len(data)).unsqueeze(1)
     gaps = bool(data.isnan().any())
     # Blocks of rows stay in the cache; the whole table in float64, masked and weighted, would be passed over six times.

@@ -64,12 +64,16 @@ class Rung:
         Unfitted; with ``X_val`` and ``y_val`` in its ``fit`` it is shown the validation part.
     why : str
         What its score tells.
+    stream : callable, optional
+        Where the training part is only a sample of rows that do not fit in memory: what `fit_stream` of the estimator
+        takes for all of them.
     """
 
     name: str
     kind: Kind
     estimator: Any
     why: str
+    stream: Callable[..., Any] | None = None
 
 
 @dataclass
@@ -281,7 +285,10 @@ def _climb_one(rung: Rung, row: LadderRow, train: Part, valid: Part, metric: Met
     start = time.perf_counter()
     try:
         with _noted(row.notes):
-            estimator.fit(train.X, train.y, **_fit_arguments(estimator, train, valid))
+            if rung.stream is None:
+                estimator.fit(train.X, train.y, **_fit_arguments(estimator, train, valid))
+            else:
+                estimator.fit_stream(rung.stream, (train.X, train.y), valid.X, valid.y)
         row.fit_seconds = time.perf_counter() - start
         row.valid = _scored(row, estimator, valid, metric)[1]
         row.status = "done"

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradus.applications.base import Application
-from gradus.applications.kinds import recognise
 from gradus.core.devices import choose_device
 from gradus.core.errors import DamagedFileError, DataError, SettingError
 from gradus.core.lock import RunLock
-from gradus.core.options import check_settings, option, settings_of
-from gradus.data.reading import read
-from gradus.data.splitting import Split, split
+from gradus.core.options import check_settings, option, parse_setting, settings_of
 from gradus.estimators.exhibits import learning_curves
 from gradus.practice.baselines import Ladder, LadderRow, Rung, baselines, climb
 from gradus.runs.card import write_card
+from gradus.runs.opening import Opened, default_memory, open_data
 from gradus.runs.record import (
     DataRecord,
     MetricsLog,
@@ -63,6 +61,13 @@ class Job:
     seed: int = option(0, "seed of split, baselines and network", low=0, high=2**32 - 1)
     test_fraction: float = option(0.2, "share of rows for the one final test", above=0, high=0.8)
     valid_fraction: float = option(0.2, "share of rows by which rungs are chosen", above=0, high=0.8)
+    memory: float | None = option(
+        None, "data to hold in memory, larger ones are streamed; none: a quarter of what is free", unit="GiB", above=0
+    )
+
+
+# What is asked of a job by --set, beside the network's settings.
+BY_SET = ("test_fraction", "valid_fraction", "memory")
 
 
 def fit_source(
@@ -111,21 +116,25 @@ def fit_source(
     given = dict(settings or {})
     _check_text(source, target, group, time, out, *given.values())
     _check_names(given)
-    own = {name: given.pop(name) for name in ("test_fraction", "valid_fraction") if name in given}
+    own = {name: given.pop(name) for name in BY_SET if name in given}
     job = Job(
         source=str(source), target=target, task=task, group=group, time=time, seed=seed,
-        **{name: _number(name, text) for name, text in own.items()},
+        **{name: parse_setting(Job, name, text) for name, text in own.items()},
     )  # fmt: skip
     check_settings(job)
     if max_time is not None:
         given["max_time"] = str(max_time)
-    started = _prepare(job, given)
+    asked = job.memory
+    job = job if asked is not None else replace(job, memory=default_memory())
+    started = _prepare(job, given, console)
     choose_device(started.estimator.device)  # a missing one is refused now, not after the other rungs
     if out is None:
-        folder = RunFolder.create("runs", started.app.data.name)
+        folder = RunFolder.create("runs", started.opened.app.data.name)
     else:
         folder = RunFolder.create(Path(out).parent, Path(out).name, exact=True)
-    return _run(job, started, folder, command or _command(job, given, out), console)
+    # Where a run streams, its sample depends on the memory, so whoever repeats it has to ask for as much.
+    repeated = job if started.opened.survey is not None else replace(job, memory=asked)
+    return _run(job, started, folder, command or _command(repeated, given, out), console)
 
 
 def resume_run(path: str | Path, *, console: Console | None = None) -> RunFolder:
@@ -144,7 +153,7 @@ def resume_run(path: str | Path, *, console: Console | None = None) -> RunFolder
     record = folder.read_record()
     if record.status == "finished":
         return folder
-    started = prepare_again(folder, record)
+    started = prepare_again(folder, record, console)
     _check_checkpoints(folder)
     return _run(started.job, started, folder, record.command, console)
 
@@ -159,7 +168,7 @@ def _check_checkpoints(folder: RunFolder) -> None:
             raise DamagedFileError(error.expected, error.received, mend) from None
 
 
-def prepare_again(folder: RunFolder, record: RunRecord) -> Prepared:
+def prepare_again(folder: RunFolder, record: RunRecord, console: Console | None = None) -> Prepared:
     """Read a run's data and settings anew, and make sure that the data are the same.
 
     Raises
@@ -176,8 +185,8 @@ def prepare_again(folder: RunFolder, record: RunRecord) -> Prepared:
     job = Job(**own)
     check_settings(job)
     texts = {name: _text(value) for name, value in config.items()}
-    started = _prepare(job, texts)
-    if record.data is not None and record.data.fingerprint != started.app.data.fingerprint:
+    started = _prepare(job, texts, console)
+    if record.data is not None and record.data.fingerprint != started.opened.fingerprint:
         raise DataError(
             f"{job.source} as it was when the run began",
             "other contents",
@@ -191,40 +200,35 @@ class Prepared:
     """Everything that can be refused has been checked; nothing has been written."""
 
     job: Job
-    app: Application
-    parts: Split
+    opened: Opened
     estimator: Any
     rungs: list[Rung]
     network: str
 
 
-def _prepare(job: Job, settings: Mapping[str, str]) -> Prepared:
-    data = read(job.source, target=job.target, group=job.group, time=job.time)
-    app = recognise(data, job.task)
-    parts = split(
-        data, app.y, test=job.test_fraction, valid=job.valid_fraction, seed=job.seed,
-        stratify=app.task == "classification",
-    )  # fmt: skip
+def _prepare(job: Job, settings: Mapping[str, str], console: Console | None = None) -> Prepared:
+    opened = open_data(job, None if console is None else lambda text: console.print(text, markup=False, soft_wrap=True))
+    app, parts, data = opened.app, opened.parts, opened.app.data
     seen = np.unique(app.y[parts.train])
     if app.task == "classification" and len(seen) < 2:
         mend = "leave out --time or --group, or add rows"
         raise DataError("two classes or more among the training rows", f"only {seen[0]!s}", mend)
-    top = app.network(settings, random_state=job.seed)
+    top = app.network(settings, random_state=job.seed, **opened.defaults)
     columns = data.X.shape[1] if data.kind == "table" else int(np.prod(data.X.shape[1:]))
-    rungs = baselines(app.task, data.kind, len(parts.train), columns, job.seed)
-    rungs.append(Rung(top.name, "network", top.estimator, top.why))
-    return Prepared(job, app, parts, top.estimator, rungs, top.name)
+    rungs = opened.rungs(baselines(app.task, data.kind, len(parts.train), columns, job.seed))
+    rungs.append(Rung(top.name, "network", top.estimator, top.why, opened.stream(top.estimator, job.seed)))
+    return Prepared(job, opened, top.estimator, rungs, top.name)
 
 
 def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: Console | None) -> RunFolder:
     """Climb the ladder inside the run's folder, whatever happens leaving a record of it."""
     begin = time.perf_counter()
-    app, data = started.app, started.app.data
+    opened, app, data = started.opened, started.opened.app, started.opened.app.data
     with RunLock(folder.path):
         started.estimator.checkpoint = str(folder.checkpoints)
         record = RunRecord(
             name=folder.path.name, command=command, versions=versions(), seed=job.seed, task=app.task,
-            target=data.target, data=_data_record(app, started.parts), estimator=type(started.estimator).__name__,
+            target=data.target, data=_data_record(opened), estimator=type(started.estimator).__name__,
             settings=_settings(started.estimator),
         )  # fmt: skip
         folder.write_config([*_settings(job), _named(record.estimator), *record.settings], f"{command}")
@@ -232,7 +236,7 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
         teller = _Teller(folder, record, console)
         with _terminable(), _ending(folder, record, begin, teller):
             teller.begin(started)
-            parts = {name: getattr(started.parts, name) for name in ("train", "valid", "test")}
+            parts = {name: getattr(opened.parts, name) for name in ("train", "valid", "test")}
             train, valid, test = ((data.take(rows).X, app.y[rows]) for rows in parts.values())
             test = app.test if app.test is not None else test
             with observed_by(ProgressBar("training", console), _MetricsFile(folder)):
@@ -303,8 +307,8 @@ class _Teller:
             self.console.print(text, markup=False, soft_wrap=True)
 
     def begin(self, started: Prepared) -> None:
-        app, data, parts = started.app, started.app.data, started.parts
-        self.say(f"data   {data!r}".replace("Dataset(", "")[:-1])
+        app, data, parts = started.opened.app, started.opened.app.data, started.opened.parts
+        self.say(f"data   {data!r}".replace("Dataset(", "")[:-1] + started.opened.of_how_many)
         for note in [*data.notes, *parts.notes]:
             self.say(f"note   {note}")
         self.say(f"task   {app.task}: {app.why} (change with --task)")
@@ -367,14 +371,14 @@ def _show(record: RunRecord, folder: RunFolder, app: Application, ladder: Ladder
     write_card(record, folder.card)
 
 
-def _data_record(app: Application, parts: Split) -> DataRecord:
-    data, table = app.data, app.kind == "table"
+def _data_record(opened: Opened) -> DataRecord:
+    app, parts, data, table = opened.app, opened.parts, opened.app.data, opened.app.kind == "table"
     n_test = len(parts.test) if app.test is None else len(app.test[1])
     return DataRecord(
-        name=data.name, kind=data.kind, rows=len(data), columns=data.X.shape[1] if table else None,
+        name=data.name, kind=data.kind, rows=opened.rows, columns=data.X.shape[1] if table else None,
         shape=None if table else list(data.X.shape[1:]), classes=app.classes, origin=data.origin,
-        fingerprint=data.fingerprint, notes=[str(note) for note in (*data.notes, *parts.notes)],
-        split=SplitRecord(train=len(parts.train), valid=len(parts.valid), test=n_test, how=parts.how),
+        fingerprint=opened.fingerprint, notes=[str(note) for note in (*data.notes, *parts.notes)],
+        split=SplitRecord(train=opened.train_rows, valid=len(parts.valid), test=n_test, how=parts.how),
     )  # fmt: skip
 
 
@@ -432,20 +436,13 @@ def _check_names(settings: Mapping[str, str]) -> None:
             raise SettingError("settings of the network after --set", repr(name), mend)
 
 
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise SettingError(f"{name} as a share", repr(text), f"set for example {name}=0.2") from None
-
-
 def _command(job: Job, settings: Mapping[str, str], out: str | Path | None) -> str:
     words = ["gradus", "fit", job.source]
     for name in ("target", "task", "group", "time", "seed"):
         value = getattr(job, name)
         if value != settings_of(Job)[name].default:
             words += [f"--{name}", str(value)]
-    for name in ("test_fraction", "valid_fraction"):
+    for name in BY_SET:
         if getattr(job, name) != settings_of(Job)[name].default:
             words += ["--set", f"{name}={getattr(job, name)}"]
     for name, text in settings.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradus.networks.heads.base import Head
+from gradus.networks.heads.base import Head, NumberHead
 from gradus.networks.heads.classification import (
     BinaryHead,
     CategoricalHead,
@@ -25,6 +25,7 @@ __all__ = [
     "MixtureDensityHead",
     "MultiLabelHead",
     "NegativeBinomialHead",
+    "NumberHead",
     "OrdinalHead",
     "PoissonHead",
     "QuantileDistribution",

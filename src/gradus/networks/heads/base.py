@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from math import expm1, log
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.distributions import Distribution
 
 from gradus.core.errors import InputError, SettingError
 
-__all__ = ["Head", "Reduction", "inverse_softplus", "reduce"]
+__all__ = ["Head", "NumberHead", "Reduction", "inverse_softplus", "reduce"]
 
 Reduction = Literal["none", "sum"]
 
@@ -145,3 +146,55 @@ class Head(nn.Module, ABC):
         if self._likelihood_loss():
             return self.losses(parameters, targets)
         return -self.distribution(self._checked(parameters, targets, 0.0)).log_prob(targets)
+
+
+class NumberHead(Head):
+    """Base of the heads over numbers, which know where their targets lie: real ones and counts.
+
+    Parameters
+    ----------
+    in_features : int
+        Width of the features.
+    outputs : int or None
+        ``None`` for one number an example, targets of shape ``(batch,)``; ``k`` for ``(batch, k)``, also for
+        ``k = 1``.
+    """
+
+    location: Tensor
+
+    def __init__(self, in_features: int, outputs: int | None) -> None:
+        super().__init__(in_features, () if outputs is None else (outputs,))
+        self.register_buffer("location", torch.zeros(self.event_shape))
+
+    def set_scale(self, mean: float | np.ndarray | Tensor, std: float | np.ndarray | Tensor) -> None:
+        """Tell the head the mean and standard deviation of the training targets, where its parameters start.
+
+        Parameters
+        ----------
+        mean, std : float or array of shape event_shape
+            In the targets' units. A standard deviation of zero (constant targets) counts as one; of counts, a mean
+            of zero counts as 0.01.
+
+        Raises
+        ------
+        InputError
+            If a value is not finite, ``std`` is negative, the mean of counts is negative, or the shape is another.
+        """
+        values = [torch.as_tensor(value, dtype=torch.float64).cpu() for value in (mean, std)]
+        for name, value in zip(("mean", "std"), values, strict=True):
+            if value.shape not in {(), self.event_shape}:
+                raise InputError(f"a {name} of shape {self.event_shape}", str(tuple(value.shape)), "pass one a column")
+            if not bool(value.isfinite().all()) or (name == "std" and bool((value < 0).any())):
+                raise InputError(f"a finite {name} of the targets", str(value.tolist()), "remove such targets first")
+        self._start(*values)
+
+    @abstractmethod
+    def _start(self, mean: Tensor, std: Tensor) -> None:
+        """Store what the moments, in float64, say."""
+
+    def scores(
+        self, parameters: Float[Tensor, " batch *parameters"], targets: Float[Tensor, " batch *event"]
+    ) -> dict[str, Float[Tensor, " batch"]]:
+        """Return ``squared_error`` of the prediction in squared target units, the mean over outputs."""
+        error = (self.point(parameters) - targets).square()
+        return {"squared_error": error.flatten(1).mean(1) if error.ndim > 1 else error}

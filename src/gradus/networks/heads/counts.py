@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,12 +12,12 @@ from torch.nn import functional as F
 
 from gradus.core.errors import InputError
 from gradus.networks.feedforward import initialize
-from gradus.networks.heads.base import Head, Reduction, inverse_softplus, reduce
+from gradus.networks.heads.base import NumberHead, Reduction, inverse_softplus, reduce
 
 __all__ = ["CountHead", "NegativeBinomialHead", "PoissonHead"]
 
 
-class CountHead(Head):
+class CountHead(NumberHead):
     """Base of the heads over counts; targets are 0, 1, 2, ... in the parameters' floating type.
 
     Parameters
@@ -30,43 +29,20 @@ class CountHead(Head):
     """
 
     task = "count"
-    location: Tensor
 
     def __init__(self, in_features: int, outputs: int | None, each: int) -> None:
-        super().__init__(in_features, () if outputs is None else (outputs,))
-        self.register_buffer("location", torch.zeros(self.event_shape))
+        super().__init__(in_features, outputs)
         self.linear = nn.Linear(in_features, (outputs or 1) * each)
         initialize(self.linear, "glorot")
 
-    def set_scale(self, mean: float | np.ndarray | Tensor, std: float | np.ndarray | Tensor) -> None:
-        """Tell the head the mean and standard deviation of the training targets: where the log-rates start.
-
-        Parameters
-        ----------
-        mean, std : float or array of shape event_shape
-            Of the counts; a mean of zero counts as 0.01.
-
-        Raises
-        ------
-        InputError
-            If a value is negative or not finite.
-        """
-        values = [torch.as_tensor(value, dtype=torch.float64).cpu() for value in (mean, std)]
-        for value in values:
-            if not bool((value.isfinite() & (value >= 0)).all()):
-                raise InputError("counts of a finite mean", str(value.tolist()), "pass targets of 0, 1, 2, ...")
-        self._start(values[0].clamp_min(0.01), values[1])
+    def _start(self, mean: Tensor, std: Tensor) -> None:
+        if bool((mean < 0).any()):
+            raise InputError("counts of a mean of 0 or more", str(mean.tolist()), "pass targets of 0, 1, 2, ...")
+        self._spread(mean.clamp_min(0.01), std)
 
     @abstractmethod
-    def _start(self, mean: Tensor, std: Tensor) -> None:
-        """Store what the moments say."""
-
-    def scores(
-        self, parameters: Float[Tensor, " batch *parameters"], targets: Float[Tensor, " batch *event"]
-    ) -> dict[str, Float[Tensor, " batch"]]:
-        """Return ``squared_error`` of the mean, the mean over outputs."""
-        error = (self.point(parameters) - targets).square()
-        return {"squared_error": error.flatten(1).mean(1) if error.ndim > 1 else error}
+    def _spread(self, mean: Tensor, std: Tensor) -> None:
+        """Store what the moments, with a mean above zero, say."""
 
 
 class PoissonHead(CountHead):
@@ -96,7 +72,7 @@ class PoissonHead(CountHead):
     def __init__(self, in_features: int, outputs: int | None = None) -> None:
         super().__init__(in_features, outputs, each=1)
 
-    def _start(self, mean: Tensor, std: Tensor) -> None:
+    def _spread(self, mean: Tensor, std: Tensor) -> None:
         self.location.copy_(mean.log())
 
     def forward(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, " batch *event"]:
@@ -154,7 +130,7 @@ class NegativeBinomialHead(CountHead):
         with torch.no_grad():
             self.linear.bias[outputs or 1 :] = inverse_softplus(1.0)
 
-    def _start(self, mean: Tensor, std: Tensor) -> None:
+    def _spread(self, mean: Tensor, std: Tensor) -> None:
         self.location.copy_(mean.log())
         # Counts that vary no more than a Poisson's start a hundredth above it.
         dispersion = torch.maximum((std.square() - mean) / mean.square(), 0.01 / mean)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gradus.core.errors import InputError, SettingError
 from gradus.networks.feedforward import initialize
-from gradus.networks.heads.base import Head, Reduction, inverse_softplus, reduce
+from gradus.networks.heads.base import NumberHead, Reduction, inverse_softplus, reduce
 
 __all__ = ["GaussianHead", "MixtureDensityHead", "RegressionHead"]
 
@@ -26,7 +26,7 @@ def _checked_floor(minimum_scale: float) -> float:
     return minimum_scale
 
 
-class RegressionHead(Head):
+class RegressionHead(NumberHead):
     """Base of the heads over real targets: optimization sees standardized targets, users their own units.
 
     Parameters
@@ -39,42 +39,15 @@ class RegressionHead(Head):
     """
 
     task = "regression"
-    location: Tensor
     scale: Tensor
 
     def __init__(self, in_features: int, outputs: int | None) -> None:
-        super().__init__(in_features, () if outputs is None else (outputs,))
-        self.register_buffer("location", torch.zeros(self.event_shape))
+        super().__init__(in_features, outputs)
         self.register_buffer("scale", torch.ones(self.event_shape))
 
-    def set_scale(self, mean: float | np.ndarray | Tensor, std: float | np.ndarray | Tensor) -> None:
-        """Tell the head the mean and standard deviation of the training targets.
-
-        Parameters
-        ----------
-        mean, std : float or array of shape event_shape
-            In the targets' units; a standard deviation of zero (constant targets) counts as one.
-
-        Raises
-        ------
-        InputError
-            If a value is not finite, ``std`` is negative, or the shape is another.
-        """
-        values = [torch.as_tensor(value, dtype=torch.float64).cpu() for value in (mean, std)]
-        for name, value in zip(("mean", "std"), values, strict=True):
-            if value.shape not in {(), self.event_shape}:
-                raise InputError(f"a {name} of shape {self.event_shape}", str(tuple(value.shape)), "pass one a column")
-            if not bool(value.isfinite().all()) or (name == "std" and bool((value < 0).any())):
-                raise InputError(f"a finite {name} of the targets", str(value.tolist()), "remove such targets first")
-        self.location.copy_(values[0])
-        self.scale.copy_(torch.where(values[1] == 0, 1.0, values[1]))
-
-    def scores(
-        self, parameters: Float[Tensor, " batch *parameters"], targets: Float[Tensor, " batch *event"]
-    ) -> dict[str, Float[Tensor, " batch"]]:
-        """Return ``squared_error`` of the prediction in squared target units, the mean over outputs."""
-        error = (self.point(parameters) - targets).square()
-        return {"squared_error": error.flatten(1).mean(1) if error.ndim > 1 else error}
+    def _start(self, mean: Tensor, std: Tensor) -> None:
+        self.location.copy_(mean)
+        self.scale.copy_(torch.where(std == 0, 1.0, std))
 
 
 class GaussianHead(RegressionHead):

@@ -1,0 +1,124 @@
+"""A neural Turing machine learns to copy up to 20 vectors of 8 bits, and is asked for 40 and more.
+
+Training follows Graves et al. 2014 (§4.1: random bits, lengths 1 to 20, memory of 128 x 20, RMSprop with momentum
+0.9), with batches of 16. It stops when three checks in a row, 200 steps apart, found no wrong bit among 100 sequences
+of length 20; longer ones are never looked at before that. Then 100 sequences of each longer length are copied.
+
+Run with ``python benchmarks/quality_ntm.py``; it writes ``benchmarks/results/quality_ntm.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gradus.core.randomness import isolated
+from gradus.core.threads import threads
+from gradus.networks.recurrent import CONTROLLERS, NeuralTuringMachine
+
+RESULTS = Path(__file__).parent / "results" / "quality_ntm.json"
+BITS, LONGEST, BATCH = 8, 20, 16
+LENGTHS = (20, 40, 80, 120)
+SEQUENCES = 100
+CHECK_EVERY, CHECKS = 200, 3
+OPTIMIZER = {"lr": 3e-4, "alpha": 0.95, "momentum": 0.9}
+CLIP = 10.0
+
+
+def copies(n: int, length: int) -> tuple[Tensor, Tensor]:
+    """Draw sequences of bits, to be said again after a mark in one more channel."""
+    bits = torch.randint(2, (n, length, BITS)).float()
+    inputs = torch.zeros(n, 2 * length + 1, BITS + 1)
+    inputs[:, :length, :BITS], inputs[:, length, BITS] = bits, 1
+    return inputs, bits
+
+
+@torch.no_grad()
+def wrong_bits(machine: NeuralTuringMachine, length: int) -> int:
+    """Count the wrong bits of fresh sequences."""
+    inputs, bits = copies(SEQUENCES, length)
+    return int(((machine(inputs).outputs[:, length + 1 :] > 0) != bits.bool()).sum())
+
+
+def train(controller: str, most: int) -> tuple[NeuralTuringMachine, int, bool]:
+    """Train until it copies the training lengths; return the machine, its steps, and whether it does."""
+    machine = NeuralTuringMachine(BITS + 1, BITS, controller=controller)
+    optimizer = torch.optim.RMSprop(machine.parameters(), **OPTIMIZER)
+    clean = 0
+    for step in range(1, most + 1):
+        inputs, bits = copies(BATCH, int(torch.randint(1, LONGEST + 1, ())))
+        logits = machine(inputs).outputs[:, bits.shape[1] + 1 :]
+        optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(logits, bits).backward()
+        nn.utils.clip_grad_norm_(machine.parameters(), CLIP)
+        optimizer.step()
+        if step % CHECK_EVERY == 0:
+            clean = clean + 1 if wrong_bits(machine, LONGEST) == 0 else 0
+            if clean == CHECKS:
+                return machine, step, True
+    return machine, most, False
+
+
+def main() -> None:
+    """Train each controller from each seed and store what it copies."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=10_000, help="most training steps")
+    options = parser.parse_args()
+    records = []
+    with threads(1):
+        for controller in CONTROLLERS[::-1]:
+            for seed in options.seeds:
+                with isolated(seed):
+                    start, began = time.perf_counter(), time.process_time()
+                    machine, steps, learned = train(controller, options.steps)
+                    seconds, processor = time.perf_counter() - start, time.process_time() - began
+                    wrong = {length: wrong_bits(machine, length) for length in LENGTHS}
+                records.append(
+                    {
+                        "controller": controller,
+                        "seed": seed,
+                        "learned": learned,
+                        "steps": steps,
+                        "seconds": round(seconds, 1),
+                        "processor_seconds": round(processor, 1),
+                        "wrong_bits": wrong,
+                    }
+                )
+                store(records)
+                took = f"{steps:6,} steps {processor:5.0f} s of processor, {seconds:5.0f} s of clock"
+                print(f"{controller:11} seed {seed}  {took}  wrong bits {wrong}", flush=True)
+    missed = [r for r in records if not r["learned"] or r["wrong_bits"][40]]
+    if missed:
+        raise SystemExit(f"{len(missed)} of {len(records)} machines do not copy 40 vectors without an error")
+
+
+def store(records: list[dict]) -> None:
+    """Write what is known so far: a run that is cut off keeps its finished machines."""
+    result = {
+        "command": "python benchmarks/quality_ntm.py",
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "threads": 1},
+        "versions": {"python": platform.python_version(), "torch": version("torch")},
+        "settings": {
+            "longest": LONGEST,
+            "batch_size": BATCH,
+            "sequences_tested": SEQUENCES,
+            "bits_tested": {length: SEQUENCES * length * BITS for length in LENGTHS},
+            "optimizer": {"name": "rmsprop", **OPTIMIZER, "gradient_clip": CLIP},
+        },
+        "records": records,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Language: tokenizers, n-gram models, word vectors, baselines for texts (§12.4)."""

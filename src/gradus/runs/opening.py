@@ -1,0 +1,255 @@
+"""A run's data, opened: read into memory where they fit, else surveyed and streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gradus.applications.base import Application, check_size
+from gradus.applications.kinds import recognise
+from gradus.core.errors import DataError, SettingError
+from gradus.core.randomness import derive
+from gradus.data.batches import Batch, Batches
+from gradus.data.dataset import Note
+from gradus.data.memory import GIB, memory_free
+from gradus.data.reading import larger_than, read
+from gradus.data.splitting import Split, split
+from gradus.data.streaming import WeightedBatches
+from gradus.data.survey import TableSurvey, survey_table
+from gradus.data.survey_images import ImageFolder, ImageSurvey, survey_images
+from gradus.data.tables import LARGEST, without_values_beyond
+from gradus.practice.baselines import Rung
+
+if TYPE_CHECKING:
+    from gradus.runs.job import Job
+
+__all__ = ["Opened", "default_memory", "open_data", "stream_of", "survey_source", "understood"]
+
+# Data take this share of free memory; the rest is for the copies that preparation and trees make of them.
+MEMORY_SHARE = 0.25
+Say = Callable[[str], None]
+
+
+def default_memory() -> float:
+    """Return the GiB of data a run holds unless told otherwise: a quarter of the memory that is free now."""
+    return max(round(MEMORY_SHARE * memory_free() / GIB, 3), 0.001)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Data with their task and split.
+
+    Attributes
+    ----------
+    app : Application
+        The data in memory, understood: all of them, or a sample where they are streamed.
+    parts : Split
+        Training, validation and test rows of those in memory.
+    rows, train_rows : int
+        Rows of the whole, and of its training part.
+    fingerprint : str
+        SHA-256 of the whole.
+    survey : TableSurvey, ImageSurvey or None
+        What streams, if anything.
+    """
+
+    app: Application
+    parts: Split
+    rows: int
+    train_rows: int
+    fingerprint: str
+    survey: TableSurvey | ImageSurvey | None = None
+
+    @property
+    def of_how_many(self) -> str:
+        """Words to follow a description of the data in memory."""
+        return "" if self.survey is None else f", held of {self.rows:,}"
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Settings of the network that suit many rows: fewer passes over them, larger batches."""
+        if self.survey is None:
+            return {}
+        rows, images = self.train_rows, self.app.kind == "images"
+        epochs = int(np.clip((2_000_000 if images else 50_000_000) // rows, 5, 40 if images else 200))
+        sizes = {"batch_size": 128} if images else {"batch_size": 1024 if rows > 1_000_000 else 256}
+        small = {"batch_size": 64} if rows <= 20_000 else sizes
+        return {"max_epochs": epochs, "patience": max(2, epochs // (6 if images else 10)), **small}
+
+    def rungs(self, below: Sequence[Rung]) -> list[Rung]:
+        """Return the rungs below the network, telling what they learn from."""
+        if self.survey is None:
+            return list(below)
+        of = f"; from a sample of {len(self.parts.train):,} of the {self.train_rows:,} training rows"
+        return [replace(rung, why=rung.why + of) for rung in below]
+
+    def stream(self, estimator: Any, seed: int) -> Callable[..., Batches] | None:
+        """Return what the network's ``fit_stream`` takes for all training rows; None where they are in memory.
+
+        Raises
+        ------
+        SettingError
+            If a setting asks for what a stream cannot give.
+        """
+        if self.survey is None:
+            return None
+        return stream_of(self.survey, self.app, estimator, derive(seed, "stream"))
+
+
+def open_data(job: Job, say: Say | None = None) -> Opened:
+    """Open the data of a job, by streaming if they would take more than ``job.memory`` GiB.
+
+    Parameters
+    ----------
+    job : Job
+        With ``memory`` settled.
+    say : callable, optional
+        Told what takes its time.
+
+    Raises
+    ------
+    GradusError
+        If they cannot be used.
+    """
+    memory = (job.memory or default_memory()) * GIB
+    survey = survey_source(
+        job.source, memory, target=job.target, group=job.group, time=job.time, task=job.task,
+        test=job.test_fraction, valid=job.valid_fraction, seed=job.seed, say=say,
+    )  # fmt: skip
+    if survey is not None:
+        app = understood(survey, job.task)
+        return Opened(
+            app=app, parts=survey.split, rows=survey.rows, train_rows=survey.train_rows,
+            fingerprint=survey.fingerprint, survey=survey,
+        )  # fmt: skip
+    data = read(job.source, target=job.target, group=job.group, time=job.time)
+    data = replace(data, notes=(*data.notes, *_too_large(Path(job.source), memory)))
+    app = recognise(data, job.task)
+    parts = split(
+        data, app.y, test=job.test_fraction, valid=job.valid_fraction, seed=job.seed,
+        stratify=app.task == "classification",
+    )  # fmt: skip
+    return Opened(app=app, parts=parts, rows=len(data), train_rows=len(parts.train), fingerprint=data.fingerprint)
+
+
+def _too_large(path: Path, memory: float) -> list[Note]:
+    """Say that a file of another format is read whole, where more memory is asked of it than it may take."""
+    if not path.is_file() or path.stat().st_size <= memory:
+        return []
+    why = f"{path.name} is more than memory={memory / GIB:g} GiB, and read whole; convert it to Parquet to stream it"
+    return [Note("memory", why)]
+
+
+def survey_source(
+    source: str | Path,
+    memory: float,
+    *,
+    target: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    task: str = "auto",
+    test: float = 0.2,
+    valid: float = 0.2,
+    seed: int = 0,
+    say: Say | None = None,
+) -> TableSurvey | ImageSurvey | None:
+    """Survey a source that takes more than ``memory`` bytes; None where it fits, or cannot be streamed.
+
+    Other parameters as in `gradus.data.survey.survey_table`.
+    """
+    found = larger_than(memory, source)
+    if found is None:
+        return None
+    size, n = found.n_bytes / GIB, found.n_rows
+    told = f"{n:,} {'images' if isinstance(found, ImageFolder) else 'rows'}, about {size:.2g} GiB"
+    if say is not None:
+        say(f"read   {source}: {told}; reading once to split, sample and check")
+    survey: TableSurvey | ImageSurvey
+    if isinstance(found, ImageFolder):
+        for role, value in (("target", target), ("group", group), ("time", time)):
+            if value is not None:
+                raise DataError(f"no {role} for a folder of images", repr(value), "its class folders are the target")
+        survey = survey_images(found, memory=memory, test=test, valid=valid, seed=seed)
+    else:
+        survey = survey_table(
+            found, memory=memory, target=target, group=group, time=time, task=task, test=test, valid=valid, seed=seed
+        )
+    note = Note("memory", _memory_note(told, memory, survey))
+    return replace(survey, data=replace(survey.data, notes=(note, *survey.data.notes)))
+
+
+def _memory_note(told: str, memory: float, survey: TableSurvey | ImageSurvey) -> str:
+    words = (
+        f"{told}: more than memory={memory / GIB:g} GiB; the network streams the {survey.train_rows:,} training rows"
+    )
+    words += f", the other rungs and the report see a sample of {len(survey.split.train):,} of them"
+    if isinstance(survey, TableSurvey):
+        words += "; kinds and scales of columns come from it, and a category that is not in it counts as unknown"
+    return words
+
+
+def understood(survey: TableSurvey | ImageSurvey, task: str = "auto") -> Application:
+    """Return the application of a survey's sample, with the task that the whole poses.
+
+    Raises
+    ------
+    DataError
+        If the target does not fit the task.
+    """
+    app = recognise(survey.data, survey.task if task == "auto" and isinstance(survey, TableSurvey) else task)
+    app.why = survey.why
+    if app.task == "regression" and isinstance(survey, TableSurvey):
+        check_size(np.array(survey.range), survey.data.target)
+    return app
+
+
+# ---- the network's stream ----
+
+
+def stream_of(survey: TableSurvey | ImageSurvey, app: Application, estimator: Any, seed: int) -> Callable[..., Batches]:
+    """Return the function that makes the network's batches of all training rows, once its encoder is fitted.
+
+    Raises
+    ------
+    SettingError
+        If a setting asks for what a stream cannot give.
+    """
+    if estimator.retrain != "none":
+        mend = "leave it out, or raise memory until the data fit"
+        raise SettingError("retrain=none for data larger than memory", f"{estimator.retrain!r}", mend)
+    weights = None if survey.classes is None else _class_weights(estimator.class_weight, app, survey.classes)
+    size = min(estimator.batch_size, survey.train_rows)
+
+    def batches(encode: Callable[..., Batch]) -> Batches:
+        def encoded(X: pd.DataFrame, y: pd.Series) -> Batch:
+            return encode(without_values_beyond(LARGEST, X, []), app.encode(y))
+
+        found: Batches
+        if isinstance(survey, ImageSurvey):
+            found = survey.batches(batch_size=size, seed=seed)
+        else:
+            found = survey.batches(encoded, batch_size=size, seed=seed)
+        return found if weights is None else WeightedBatches(found, weights)
+
+    return batches
+
+
+def _class_weights(asked: Any, app: Application, counts: Mapping[Any, int]) -> list[float] | None:
+    """Return the weight of each class in the order of its number: of all training rows, not of a batch's."""
+    if asked is None:
+        return None
+    labels = app.encode(pd.Series(list(counts)))
+    rows = np.array(list(counts.values()), dtype=np.float64)
+    if asked == "balanced":
+        table = dict(zip(labels.tolist(), rows.sum() / (len(rows) * rows), strict=True))
+    else:
+        table = {label: float(asked.get(label, 1.0)) for label in labels.tolist()}
+    if min(table.values()) <= 0:
+        mend = "drop the rows of that class from the file instead"
+        raise SettingError("class weights above 0 for data larger than memory", "0", mend)
+    return [float(table[label]) for label in sorted(table)]
