@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -78,10 +79,15 @@ class Application(ABC):
         check_size(numbers, self.data.target)
         return numbers
 
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The different targets, sorted: what class numbers count."""
+        return np.unique(self.y)
+
     @property
     def classes(self) -> list[str] | None:
         """Names of the classes, in order."""
-        return [str(c) for c in np.unique(self.y)] if self.task == "classification" else None
+        return [str(c) for c in self.labels] if self.task == "classification" else None
 
     def metric(self, *parts: np.ndarray) -> str:
         """Return the name of the metric that decides.
@@ -121,7 +127,7 @@ class Application(ABC):
 
     def _by_class(self, weights: dict[str, float]) -> dict[Any, float]:
         """Return weights keyed by the classes themselves, which may be numbers, and not by their names."""
-        named = {str(c): c for c in np.unique(self.y).tolist()}
+        named = {str(c): c for c in self.labels.tolist()}
         strange = [name for name in weights if name not in named]
         if strange:
             mend = f"{nearest(strange[0], named)}there are: {brief(named)}"

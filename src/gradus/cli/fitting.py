@@ -71,6 +71,9 @@ def fit(
 ) -> None:
     """Take data from a baseline to a network, a test score and a report.
 
+    Parquet files and folders of images that are larger than memory are streamed; --set memory=GIB says how much of them
+    to hold.
+
     Ctrl-C while the network trains keeps the best weights so far and goes on to test and report (exit code 0);
     twice or at another time it stops the run (130), as SIGTERM does (143): `gradus resume` goes on.
     """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from gradus.applications.base import Application, check_size
 from gradus.applications.kinds import recognise
@@ -68,7 +69,7 @@ class Opened:
     @property
     def of_how_many(self) -> str:
         """Words to follow a description of the data in memory."""
-        return "" if self.survey is None else f", held of {self.rows:,}"
+        return "" if self.survey is None else f", out of {self.rows:,} rows"
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -227,7 +228,7 @@ def stream_of(survey: TableSurvey | ImageSurvey, app: Application, estimator: An
 
     def batches(encode: Callable[..., Batch]) -> Batches:
         def encoded(X: pd.DataFrame, y: pd.Series) -> Batch:
-            return encode(without_values_beyond(LARGEST, X, []), app.encode(y))
+            return {**encode(without_values_beyond(LARGEST, X, [])), "targets": _targets(app, y)}
 
         found: Batches
         if isinstance(survey, ImageSurvey):
@@ -237,6 +238,23 @@ def stream_of(survey: TableSurvey | ImageSurvey, app: Application, estimator: An
         return found if weights is None else WeightedBatches(found, weights)
 
     return batches
+
+
+def _targets(app: Application, y: pd.Series) -> torch.Tensor:
+    """Return class numbers or float32 as an estimator makes them of all targets.
+
+    Not by its own encoder, which would look in each piece for what only the whole can show, such as how many classes
+    there are, and changes Python's filters of warnings meanwhile, which threads share.
+    """
+    values = app.encode(y)
+    if app.task == "regression":
+        return torch.from_numpy(values.astype(np.float32))
+    codes = np.searchsorted(app.labels, values).clip(0, len(app.labels) - 1)
+    strange = values[app.labels[codes] != values]
+    if len(strange):
+        mend = "leave the file alone while a run reads it"
+        raise DataError("the classes that the first pass found", repr(strange[:1].tolist()[0]), mend)
+    return torch.from_numpy(codes.astype(np.int64))
 
 
 def _class_weights(asked: Any, app: Application, counts: Mapping[Any, int]) -> list[float] | None:

@@ -75,9 +75,9 @@ class WordVectors(CallbackSupportMixin, GradientEstimator):
     min_count: int = option(5, "times a word must come to get a vector", low=1)
     vocabulary: int | None = option(None, "most words that get a vector, the frequent first", low=1)
     lowercase: bool = option(True, "whether capitals are lowered where texts are split into words")
-    batch_size: int = option(1024, "middle words a parameter update", unit="words", low=1)
+    batch_size: int = option(512, "middle words a parameter update", unit="words", low=1)
     max_epochs: int = option(10, "most passes over the text", unit="epochs", low=0)
-    learning_rate: float = option(2e-3, "step size at the top of the schedule", above=0)
+    learning_rate: float = option(0.01, "step size at the top of the schedule", above=0)
     schedule: ScheduleName = option("cosine", "how the learning rate changes")
 
     # -- fitting -------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class SequenceClassifier(GradientClassifier):
     depth: int = option(1, "layers of the LSTM, or blocks in each stage of the residual network", low=1)
     pooling: Literal["last", "mean", "max"] = option("mean", "what of the LSTM's outputs stands for the series")
     dropout: float = option(0.0, "share of units dropped in training", low=0, high=0.95)
-    max_epochs: int = option(150, "most passes over the training data", unit="epochs", low=0)
+    max_epochs: int = option(100, "most passes over the training data", unit="epochs", low=0)
     batch_size: int = option(16, "examples a parameter update", unit="examples", low=1)
     schedule: ScheduleName = option("cosine", "how the learning rate changes")
 
