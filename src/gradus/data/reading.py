@@ -163,7 +163,9 @@ def _frame(path: Path, kind: str) -> tuple[pd.DataFrame, list[Note]]:
     if path.is_dir():
         parts = ParquetSource(path)
         check_fits(path, parts.n_rows, len(parts.names))
-        return parts.read(), [Note(f"column {name!r}", "nested values were turned into text") for name in sorted(parts.nested)]
+        return parts.read(), [
+            Note(f"column {name!r}", "nested values were turned into text") for name in sorted(parts.nested)
+        ]
     if kind in DELIMITED:
         return read_delimited(path)
     if kind in JSON_LINES:

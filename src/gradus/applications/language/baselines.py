@@ -58,5 +58,7 @@ def text_baseline(task: Literal["classification", "regression"], *, characters: 
     counted = [("words", TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORDS_AND_SIGNS, **common))]
     if characters:
         counted.append(("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **common)))
-    model = LogisticRegression(C=3.0, max_iter=1000) if task == "classification" else Ridge(alpha=0.5, solver="sparse_cg")
+    model = (
+        LogisticRegression(C=3.0, max_iter=1000) if task == "classification" else Ridge(alpha=0.5, solver="sparse_cg")
+    )
     return Pipeline([("tfidf", FeatureUnion(counted)), ("model", model)])
