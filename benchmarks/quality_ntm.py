@@ -1,8 +1,9 @@
 """A neural Turing machine learns to copy up to 20 vectors of 8 bits, and is asked for 40 and more.
 
 Training follows Graves et al. 2014 (§4.1: random bits, lengths 1 to 20, memory of 128 x 20, RMSprop with momentum
-0.9), with batches of 16. It stops when three checks in a row, 200 steps apart, found no wrong bit among 100 sequences
-of length 20; longer ones are never looked at before that. Then 100 sequences of each longer length are copied.
+0.9), with batches of 16 and a learning rate that falls linearly to zero: at a constant one a machine that already
+copies is thrown off again by a rare large gradient. The number of steps is fixed beforehand, and longer sequences are
+looked at only after the last one: then 100 of each length are copied.
 
 Run with ``python benchmarks/quality_ntm.py``; it writes ``benchmarks/results/quality_ntm.json``.
 """
@@ -22,15 +23,15 @@ from torch.nn import functional as F
 
 from gradus.core.randomness import isolated
 from gradus.core.threads import threads
-from gradus.networks.recurrent import CONTROLLERS, NeuralTuringMachine
+from gradus.networks.recurrent import NeuralTuringMachine
 
 RESULTS = Path(__file__).parent / "results" / "quality_ntm.json"
 BITS, LONGEST, BATCH = 8, 20, 16
 LENGTHS = (20, 40, 80, 120)
 SEQUENCES = 100
-CHECK_EVERY, CHECKS = 200, 3
+STEPS = {"feedforward": 1500, "lstm": 5000}
 OPTIMIZER = {"lr": 3e-4, "alpha": 0.95, "momentum": 0.9}
-CLIP = 10.0
+CLIP = 1.0
 
 
 def copies(n: int, length: int) -> tuple[Tensor, Tensor]:
@@ -48,55 +49,51 @@ def wrong_bits(machine: NeuralTuringMachine, length: int) -> int:
     return int(((machine(inputs).outputs[:, length + 1 :] > 0) != bits.bool()).sum())
 
 
-def train(controller: str, most: int) -> tuple[NeuralTuringMachine, int, bool]:
-    """Train until it copies the training lengths; return the machine, its steps, and whether it does."""
+def train(controller: str) -> NeuralTuringMachine:
+    """Train a machine on lengths 1 to 20."""
     machine = NeuralTuringMachine(BITS + 1, BITS, controller=controller)
     optimizer = torch.optim.RMSprop(machine.parameters(), **OPTIMIZER)
-    clean = 0
-    for step in range(1, most + 1):
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=STEPS[controller])
+    for _ in range(STEPS[controller]):
         inputs, bits = copies(BATCH, int(torch.randint(1, LONGEST + 1, ())))
         logits = machine(inputs).outputs[:, bits.shape[1] + 1 :]
         optimizer.zero_grad()
         F.binary_cross_entropy_with_logits(logits, bits).backward()
         nn.utils.clip_grad_norm_(machine.parameters(), CLIP)
         optimizer.step()
-        if step % CHECK_EVERY == 0:
-            clean = clean + 1 if wrong_bits(machine, LONGEST) == 0 else 0
-            if clean == CHECKS:
-                return machine, step, True
-    return machine, most, False
+        schedule.step()
+    return machine
 
 
 def main() -> None:
     """Train each controller from each seed and store what it copies."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=10_000, help="most training steps")
+    parser.add_argument("--controllers", nargs="+", choices=list(STEPS), default=["feedforward"])
     options = parser.parse_args()
     records = []
     with threads(1):
-        for controller in CONTROLLERS[::-1]:
+        for controller in options.controllers:
             for seed in options.seeds:
                 with isolated(seed):
                     start, began = time.perf_counter(), time.process_time()
-                    machine, steps, learned = train(controller, options.steps)
+                    machine = train(controller)
                     seconds, processor = time.perf_counter() - start, time.process_time() - began
                     wrong = {length: wrong_bits(machine, length) for length in LENGTHS}
                 records.append(
                     {
                         "controller": controller,
                         "seed": seed,
-                        "learned": learned,
-                        "steps": steps,
+                        "steps": STEPS[controller],
                         "seconds": round(seconds, 1),
                         "processor_seconds": round(processor, 1),
                         "wrong_bits": wrong,
                     }
                 )
                 store(records)
-                took = f"{steps:6,} steps {processor:5.0f} s of processor, {seconds:5.0f} s of clock"
+                took = f"{STEPS[controller]:,} steps {processor:5.0f} s of processor, {seconds:5.0f} s of clock"
                 print(f"{controller:11} seed {seed}  {took}  wrong bits {wrong}", flush=True)
-    missed = [r for r in records if not r["learned"] or r["wrong_bits"][40]]
+    missed = [r for r in records if r["wrong_bits"][LONGEST] or r["wrong_bits"][2 * LONGEST]]
     if missed:
         raise SystemExit(f"{len(missed)} of {len(records)} machines do not copy 40 vectors without an error")
 

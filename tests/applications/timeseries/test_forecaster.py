@@ -222,7 +222,7 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("life", [4, 17, "retrain"])
+@pytest.mark.parametrize("life", [6, 17, "retrain"])
 def test_an_interrupted_fit_ends_in_the_same_bits(life, whole, tmp_path):
     starts = []
 

@@ -20,6 +20,7 @@ def test_the_step_is_found_although_stamps_are_missing(step):
     assert pd.tseries.frequencies.to_offset(step_of(whole)) == pd.tseries.frequencies.to_offset(step)
     holed = whole.delete([7, 20, 21, 40])
     found = read_series(pd.Series(np.arange(56.0), holed), gaps="fill")
+    assert season_of(found.step) == season_of(step) and calendar_parts(found.step) == calendar_parts(step)
     assert found.labels(0).equals(whole.as_unit(found.labels(0).unit))
     assert np.flatnonzero(~found.observed[0]).tolist() == [7, 20, 21, 40]
     assert found.values[0][[6, 7, 8]].tolist() == [6, 6, 7]  # the last value before, never one after

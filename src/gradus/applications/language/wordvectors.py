@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from gradus.applications.language.sentences import without_end, words_of
 from gradus.applications.language.skipgram import (
     ABSENT,
     NegativeSamplingLoss,
@@ -21,7 +22,6 @@ from gradus.applications.language.skipgram import (
     keep_probabilities,
     neighbours,
 )
-from gradus.applications.language.tokenizers import split_words
 from gradus.core.errors import InputError, SettingError, nearest
 from gradus.core.options import option
 from gradus.core.randomness import derive, generator, resolve_seed
@@ -113,7 +113,10 @@ class WordVectors(CallbackSupportMixin, GradientEstimator):
         self.__dict__.pop("_memory", None)
         with self._learning(fresh=not warm):
             self.seed_ = resolve_seed(self.random_state)
-            texts, held = self._split_texts(self._words_of(X), None if X_val is None else self._words_of(X_val))
+            texts = words_of(X, lowercase=self.lowercase)
+            held = None if X_val is None else words_of(X_val, lowercase=self.lowercase)
+            if held is None and self.early_stopping is True:
+                texts, held = without_end(texts, self.validation_fraction)
             if not warm:
                 self._learn_words(texts)
             batches = SkipGramBatches(
@@ -130,36 +133,6 @@ class WordVectors(CallbackSupportMixin, GradientEstimator):
         self._run(self._trainer(network, batches, valid, [told] if told.active else [], phase="main"))
         told.finish()
         return self
-
-    def _words_of(self, X: Any) -> list[list[str]]:
-        """Return the words of each text."""
-        if isinstance(X, bytes) or not isinstance(X, Iterable):
-            raise InputError("a text, texts or lists of words", type(X).__name__, "pass a str or a list of str")
-        texts: list[list[str]] = []
-        for text in [X] if isinstance(X, str) else X:
-            if isinstance(text, str):
-                texts.append([word for word in split_words(text, self.lowercase) if word[0].isalnum()])
-            elif isinstance(text, Sequence | np.ndarray) and all(isinstance(word, str) for word in text):
-                texts.append([str(word) for word in text])
-            else:
-                mend = "drop or convert what is no str"
-                raise InputError("a text, texts or lists of words", f"{type(text).__name__} among them", mend)
-        return texts
-
-    def _split_texts(
-        self, texts: list[list[str]], held: list[list[str]] | None
-    ) -> tuple[list[list[str]], list[list[str]] | None]:
-        """Hold out the last part where early stopping needs it and there is nothing else."""
-        if held is not None or self.early_stopping is not True:
-            return texts, held
-        left = round(sum(map(len, texts)) * (1 - self.validation_fraction))
-        train: list[list[str]] = []
-        held = []
-        for text in texts:
-            train.append(text[:left])
-            held.append(text[left:])
-            left = max(0, left - len(text))
-        return train, held
 
     def _learn_words(self, texts: list[list[str]]) -> None:
         counts: Counter[str] = Counter()
@@ -186,7 +159,7 @@ class WordVectors(CallbackSupportMixin, GradientEstimator):
         return known[1]
 
     def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
-        return self._pairs(self._words_of(X))
+        return self._pairs(words_of(X, lowercase=self.lowercase))
 
     def _pairs(self, texts: list[list[str]]) -> Batch:
         """Return all pairs of neighbours, nothing dropped and every word looking as far as it may."""
@@ -306,8 +279,10 @@ class WordVectors(CallbackSupportMixin, GradientEstimator):
     def _nearest(self, vector: np.ndarray, n: int, without: Sequence[str]) -> list[tuple[str, float]]:
         if n < 1:
             raise SettingError("n of 1 or more", str(n), "set for example n=10")
-        if vector.shape != (self.dimension,):
-            raise InputError(f"a vector of shape ({self.dimension},)", str(vector.shape), "pass a word's vector")
+        if vector.shape != (self.vectors_.shape[1],):
+            raise InputError(
+                f"a vector of shape ({self.vectors_.shape[1]},)", str(vector.shape), "pass a word's vector"
+            )
         cosines = _unit(self.vectors_) @ _unit(vector)
         cosines[[self._place(word) for word in without]] = -np.inf
         best = np.argsort(-cosines, kind="stable")[: min(n, len(cosines) - len(set(without)))]

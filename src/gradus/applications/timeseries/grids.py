@@ -16,6 +16,9 @@ __all__ = ["grid_of", "labels_of", "step_of"]
 # Shortest steps of each calendar unit, in days; months and years have no one length.
 _UNITS = ((27.5, 31.5, ("MS", "ME")), (89.5, 92.5, ("QS-{}", "QE-{}")), (364.5, 366.5, ("YS-{}", "YE-{}")))
 
+# Units of one length each, in nanoseconds.
+_PLAIN = (("D", 86_400 * 10**9), ("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3))
+
 
 def labels_of(start: Any, step: str | float, n: int) -> pd.Index:
     """Return ``n`` labels from ``start`` on.
@@ -71,7 +74,7 @@ def step_of(index: pd.Index) -> str | float:
         return "B"
     if days == 7:
         return f"W-{index[0].strftime('%a').upper()}"
-    return str(pd.tseries.frequencies.to_offset(usual).freqstr)
+    return _plain_step(usual)
 
 
 def _regular_step(index: pd.DatetimeIndex) -> str | None:
@@ -82,6 +85,15 @@ def _regular_step(index: pd.DatetimeIndex) -> str | None:
         warnings.simplefilter("ignore")  # pandas 4 returns another type, and says so
         found = pd.infer_freq(index)
     return found if found is None or isinstance(found, str) else str(found.freqstr)
+
+
+def _plain_step(usual: pd.Timedelta) -> str:
+    """Return a step of one length in the largest unit that has a whole number of it."""
+    length = int(usual.as_unit("ns").value)
+    for unit, each in _PLAIN:
+        if length % each == 0:
+            return unit if length == each else f"{length // each}{unit}"
+    return f"{length}ns"
 
 
 def _calendar_step(index: pd.DatetimeIndex, names: tuple[str, ...]) -> str | None:

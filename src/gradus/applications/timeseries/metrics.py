@@ -140,8 +140,8 @@ def pinball(truth: ArrayLike, quantiles: ArrayLike, levels: Sequence[float]) -> 
 
     Examples
     --------
-    >>> pinball([10.0], [[8.0, 11.0]], levels=(0.1, 0.9))  # (0.1 * 2 + 0.1 * 1) / 2
-    0.15000000000000002
+    >>> round(pinball([10.0], [[8.0, 11.0]], levels=(0.1, 0.9)), 9)  # (0.1 * 2 + 0.1 * 1) / 2
+    0.15
     """
     return float(pinball_parts(*_quantiles(truth, quantiles, levels)).mean())
 

@@ -55,9 +55,9 @@ def looks_like_series(frame: pd.DataFrame) -> str | None:
     Examples
     --------
     >>> days = pd.date_range("2024-01-01", periods=90)
-    >>> looks_like_series(pd.DataFrame({"day": days, "sold": np.arange(90.0)}))
+    >>> looks_like_series(pd.DataFrame({"day": days, "sold": np.sqrt(np.arange(90.0))}))
     "column 'day' has one row a day, 90 of them"
-    >>> looks_like_series(pd.DataFrame({"signed": np.repeat(days, 3), "sum": np.arange(270.0)})) is None
+    >>> looks_like_series(pd.DataFrame({"signed": np.repeat(days, 3), "sum": np.sqrt(np.arange(270.0))})) is None
     True
     """
     layout = layout_of(frame)
