@@ -65,7 +65,8 @@ class LanguageModel(CallbackSupportMixin, GradientEstimator):
 
     Examples
     --------
-    >>> model = LanguageModel(network="gru", width=32, context=16, max_epochs=40, learning_rate=0.01, random_state=0)
+    >>> model = LanguageModel(network="gru", layers=1, width=32, context=16, batch_size=4, learning_rate=0.01,
+    ...                       max_epochs=40, random_state=0)
     >>> model = model.fit("the cat sat on the mat and the dog sat on the log " * 8)
     >>> model.perplexity("the cat sat on the log") < 3.0
     True
