@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parent / "results" / "quality_ntm.json"
 BITS, LONGEST, BATCH = 8, 20, 16
 LENGTHS = (20, 40, 80, 120)
 SEQUENCES = 100
-STEPS = {"feedforward": 1500, "lstm": 5000}
+STEPS = {"feedforward": 3000, "lstm": 5000}
 OPTIMIZER = {"lr": 3e-4, "alpha": 0.95, "momentum": 0.9}
 CLIP = 1.0
 

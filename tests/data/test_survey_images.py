@@ -71,12 +71,12 @@ def test_a_stream_gives_the_training_images_and_no_other(folder, small):
     found = survey_images(ImageFolder(folder), memory=MEMORY)
     assert len(found.split.train) == 40 and len(found.split.valid) <= 30
     assert found.train_rows == len(found.train) > 150
-    names = {path.relative_to(folder).as_posix() for path in found.train}
+    names = set(found.train)
     assert held(found, "train") <= names and not names & (held(found, "valid") | held(found, "test"))
     batches = list(found.batches(batch_size=32, seed=0).epoch(0))
     inputs, targets = (torch.cat([batch[key] for batch in batches]) for key in ("inputs", "targets"))
     numbers = inputs[:, 0, 0, 0].numpy()
-    assert sorted(numbers.tolist()) == sorted(int(path.stem) % 250 for path in found.train)
+    assert sorted(numbers.tolist()) == sorted(int(name[-7:-4]) % 250 for name in found.train)
     assert (targets.numpy() == numbers % 3).all()
     assert found.data.X.shape[1:] == inputs.shape[1:] == (6, 5, 3)
 
@@ -98,7 +98,7 @@ def test_damaged_images_are_skipped_or_refused(folder):
     file.write_bytes(file.read_bytes()[:60])
     found = survey_images(ImageFolder(folder), memory=1e9)
     assert found.rows == N - 1 and any("damaged images: skipped: class b/001.png" in str(n) for n in found.data.notes)
-    assert not any(path.name == "001.png" for path in found.train)
+    assert not any(name.endswith("/001.png") for name in found.train)
     for i in range(4, 60, 3):
         file = folder / "class b" / f"{i:03}.png"
         file.write_bytes(file.read_bytes()[:60])
@@ -128,7 +128,7 @@ def test_rare_classes(folder, small):
     found = survey_images(ImageFolder(folder), memory=MEMORY, test=0.02, valid=0.02)
     assert "one" not in found.classes and set(found.data.y) == set(found.classes)
     assert found.classes["few"] >= 2 and (found.data.y[found.split.train] == "few").sum() >= 2
-    assert not any(path.parent.name == "one" for path in found.train)
+    assert not any(name.startswith("one/") for name in found.train)
 
 
 def test_only_a_folder_that_is_larger_is_streamed(folder, tmp_path):

@@ -230,7 +230,7 @@ def test_a_run_by_time_streams(tmp_path):
 # ---- images ----
 
 
-def test_a_folder_of_images_streams(tmp_path):
+def test_a_folder_of_images_streams(tmp_path, monkeypatch):
     digits = load_digits()
     for i, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         place = tmp_path / "digits" / str(label) / f"{i}.png"
@@ -246,6 +246,16 @@ def test_a_folder_of_images_streams(tmp_path):
     assert network_of(run).test.value > 0.93 and abs(network_of(run).test.value - network_of(whole).test.value) < 0.04
     answers = predict_run(run.path, tmp_path / "digits")
     assert answers["file"].str.split("/").str[0].astype(str).eq(answers["prediction"].astype(str)).mean() > 0.95
+    monkeypatch.setattr(predictions, "ANSWER_ROWS", 500)
+    torn = tmp_path / "digits" / "3" / "torn.png"
+    torn.write_bytes(next((tmp_path / "digits" / "3").iterdir()).read_bytes()[:60])
+    listener = Listener()
+    frames = list(predictions.predict_blocks(run.path, tmp_path / "digits", console=listener))
+    assert [len(frame) for frame in frames] in ([500, 500, 499, 298], [499, 500, 500, 298], [500, 499, 500, 298])
+    in_blocks = pd.concat(frames, ignore_index=True)
+    assert (in_blocks["file"] == answers["file"]).all() and (in_blocks["prediction"] == answers["prediction"]).all()
+    assert np.allclose(in_blocks.filter(like="p("), answers.filter(like="p("), atol=1e-6)
+    assert len(listener.said) == 1 and "damaged images: skipped: 3/torn.png" in listener.said[0]
 
 
 # ---- inspect and predict ----

@@ -29,9 +29,11 @@ __all__ = [
     "find_images",
     "image_sizes",
     "is_grey",
+    "list_images",
     "load_images",
     "parts_of",
     "read_folder",
+    "readable",
     "with_channels",
 ]
 
@@ -272,17 +274,24 @@ def is_grey(image: np.ndarray) -> bool:
     return np.array_equal(image[:, :, 0], image[:, :, 1]) and np.array_equal(image[:, :, 0], image[:, :, 2])
 
 
-def find_images(folder: Path) -> tuple[list[Path], int]:
-    """Return the image files below a folder in the order of their paths, and the number of other files."""
+def list_images(folder: Path) -> tuple[list[str], int]:
+    """Return the names of the image files below a folder, in order and with slashes, and the number of other files."""
     files, others = [], 0
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
-        for name in sorted(names):
+        below = Path(root).relative_to(folder).as_posix()
+        for name in names:
             if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
-                files.append(Path(root) / name)
+                files.append(name if below == "." else f"{below}/{name}")
             elif not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
                 others += 1
-    return sorted(files, key=lambda path: path.as_posix()), others
+    return sorted(files), others
+
+
+def find_images(folder: Path) -> tuple[list[Path], int]:
+    """Return the image files below a folder in the order of their paths, and the number of other files."""
+    names, others = list_images(folder)
+    return [folder / name for name in names], others
 
 
 def parts_of(folder: Path) -> tuple[Path, Path | None]:
@@ -368,11 +377,17 @@ def read_folder(
 
 
 def _names(files: Sequence[Path], folder: Path) -> list[str]:
-    return [_readable(path.relative_to(folder).as_posix()) for path in files]
+    return [readable(path.relative_to(folder).as_posix()) for path in files]
 
 
-def _readable(name: str) -> str:
-    """Return a file's name as text that can be written: on Unix it may be bytes in no encoding."""
+def readable(name: str) -> str:
+    r"""Return a file's name as text that can be written: on Unix it may be bytes in no encoding.
+
+    Examples
+    --------
+    >>> readable("caf\\udce9.png")
+    'caf\ufffd.png'
+    """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -392,7 +407,7 @@ def _labels(files: list[Path], root: Path, notes: list[Note]) -> np.ndarray:
     empty -= {path.relative_to(root).parts[0] for path in files}
     if empty:
         notes.append(Note("folders without an image", f"left alone: {', '.join(sorted(empty)[:5])}", len(empty)))
-    return np.array([_readable(path.relative_to(root).parts[0]) for path in files])
+    return np.array([readable(path.relative_to(root).parts[0]) for path in files])
 
 
 def _drop_lonely(

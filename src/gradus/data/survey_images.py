@@ -8,6 +8,7 @@ another format.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,11 @@ from gradus.data.images import (
     check_damaged,
     common_size,
     decode_each,
-    find_images,
     image_sizes,
     is_grey,
+    list_images,
     parts_of,
+    readable,
     with_channels,
 )
 from gradus.data.memory import Shares, shares_of
@@ -53,10 +55,12 @@ class ImageFolder:
 
     Attributes
     ----------
-    files : list of Path
-        The images to learn from.
-    published : list of Path
-        Those of the publisher's own test part, if there is one.
+    files : list of str
+        The images to learn from, named from ``root`` on: a million path objects would take gigabytes.
+    published : list of str
+        Those of the publisher's own test part, if there is one, named from ``test`` on.
+    root, test : Path
+        Where they lie.
     image_size : (height, width)
         What all are scaled to: the median size of two thousand of them, at most 128 a side.
     n_bytes : int
@@ -71,12 +75,11 @@ class ImageFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.root, self.test = parts_of(folder)
-        self.files, self.others = find_images(self.root)
-        self.loose = sum(path.parent == self.root for path in self.files)
-        self.files = [path for path in self.files if path.parent != self.root]
-        self.published = [] if self.test is None else [p for p in find_images(self.test)[0] if p.parent != self.test]
-        sampled = self.files[:: max(1, len(self.files) // SIZED)]
-        sizes = image_sizes(sampled)
+        found, self.others = list_images(self.root)
+        self.files = [name for name in found if "/" in name]
+        self.loose = len(found) - len(self.files)
+        self.published = [] if self.test is None else [name for name in list_images(self.test)[0] if "/" in name]
+        sizes = image_sizes([self.root / name for name in self.files[:: max(1, len(self.files) // SIZED)]])
         self.image_size = common_size(sizes) if sizes else (1, 1)
         self.resized = len(set(sizes)) > 1 or set(sizes) != {self.image_size}
 
@@ -95,14 +98,14 @@ class ImageFolder:
         """Images to learn from."""
         return len(self.files)
 
-    def class_of(self, path: Path, root: Path | None = None) -> str:
+    @staticmethod
+    def class_of(name: str) -> str:
         """Return the name of the class folder an image lies in."""
-        name = path.relative_to(self.root if root is None else root).parts[0]
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return readable(name.partition("/")[0])
 
-    def name_of(self, path: Path) -> str:
-        """Return what to call an image."""
-        return path.relative_to(self.folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    def called(self, name: str, root: Path | None = None) -> str:
+        """Return what to call an image: its name from the folder on."""
+        return readable(((self.root if root is None else root) / name).relative_to(self.folder).as_posix())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,17 +121,16 @@ class ImageSurvey:
     classes: dict[Any, int]
     fingerprint: str
     source: ImageFolder
-    train: list[Path]
+    train: list[str]
     channels: int
 
     def batches(self, *, batch_size: int, seed: int) -> Batches:
         """Return the training images as batches, ``targets`` the number of the class among the sorted names."""
         number = {name: i for i, name in enumerate(sorted(self.classes))}
         labels = np.fromiter((number[self.source.class_of(p)] for p in self.train), np.int64, len(self.train))
-        return ImageFolderBatches(
-            self.train, labels, image_size=self.source.image_size, channels=self.channels,
-            batch_size=batch_size, seed=seed,
-        )  # fmt: skip
+        files = [f"{self.source.root}{os.sep}{name}" for name in self.train]
+        shape: dict[str, Any] = {"image_size": self.source.image_size, "channels": self.channels}
+        return ImageFolderBatches(files, labels, **shape, batch_size=batch_size, seed=seed)
 
 
 def survey_images(
@@ -166,7 +168,7 @@ def survey_images(
 class _Pass:
     def __init__(self, source: ImageFolder, shares: Shares, held: NDArray[np.float64], seed: int) -> None:
         self.source, self.shares, self.held, self.seed = source, shares, held, seed
-        self.classes = sorted({source.class_of(path) for path in source.files})
+        self.classes = sorted({source.class_of(name) for name in source.files})
         self.number = {name: i for i, name in enumerate(self.classes)}
         self.codes = np.fromiter((self.number[source.class_of(p)] for p in source.files), np.int64, len(source.files))
         self.sides = np.full(len(source.files), -1, dtype=np.int8)  # of the damaged ones it stays
@@ -177,10 +179,10 @@ class _Pass:
         self.digest = hashlib.sha256(repr(source.image_size).encode())
 
     def run(self) -> _Pass:
-        for first, images in _blocks(self.source.files, self.source.image_size):
+        for first, images in _blocks(self.source.root, self.source.files, self.source.image_size):
             places = [first + i for i, image in enumerate(images) if image is not None]
             self.damaged += [
-                self.source.name_of(self.source.files[first + i]) for i, image in enumerate(images) if image is None
+                self.source.called(self.source.files[first + i]) for i, image in enumerate(images) if image is None
             ]
             if places:
                 self._take([image for image in images if image is not None], np.array(places))
@@ -193,7 +195,7 @@ class _Pass:
             grey = is_grey(image)
             self.grey &= grey
             keys[i] = bytes_key(np.ascontiguousarray(image[:, :, :1] if grey else image).data)
-            self.digest.update(f"{self.source.name_of(self.source.files[place])}\0{keys[i]};".encode())
+            self.digest.update(f"{self.source.called(self.source.files[place])}\0{keys[i]};".encode())
         draws = uniform(keys, self.seed, "split")
         _, valid, test = self.held
         sides = np.where(draws < test, TEST, np.where(draws < test + valid, VALID, TRAIN))
@@ -228,7 +230,7 @@ class _Pass:
         data = Dataset(
             name=source.folder.name, kind="images", X=np.ascontiguousarray(X), target="class", test=published,
             y=np.array([self.classes[code] for code in self.codes[places]]), notes=tuple(notes),
-            row_names=[source.name_of(source.files[place]) for place in places], origin=str(source.folder), scale=255.0,
+            row_names=[source.called(source.files[place]) for place in places], origin=str(source.folder), scale=255.0,
         )  # fmt: skip
         held = np.array([len(rows) for _, rows in parts])
         of_side = counts[learned].sum(0)
@@ -295,7 +297,7 @@ class _Pass:
         files = source.published
         if not files:
             raise DataError(f"class folders of images in {str(source.test)!r}", "none", "fill or remove that folder")
-        labels = np.array([source.class_of(path, source.test) for path in files])
+        labels = np.array([source.class_of(name) for name in files])
         unknown = sorted(set(labels.tolist()) - {self.classes[code] for code in learned})
         if unknown:
             raise DataError(
@@ -304,10 +306,10 @@ class _Pass:
         draws = uniform(key_of_numbers(np.arange(len(files))), self.seed, "sample")
         rows = np.sort(np.argsort(draws)[: self.shares.held])
         images, kept, damaged = [], [], []
-        for first, block in _blocks([files[row] for row in rows], source.image_size):
+        for first, block in _blocks(source.test, [files[row] for row in rows], source.image_size):
             for place, image in zip(rows[first : first + len(block)].tolist(), block, strict=True):
                 if image is None:
-                    damaged.append(source.name_of(files[place]))
+                    damaged.append(source.called(files[place], source.test))
                 else:
                     images.append(with_channels(image, channels))
                     kept.append(place)
@@ -321,7 +323,9 @@ def _picked(images: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.ui
     return images[mask]
 
 
-def _blocks(files: Sequence[Path], size: tuple[int, int]) -> Iterator[tuple[int, list[NDArray[np.uint8] | None]]]:
+def _blocks(
+    root: Path, files: Sequence[str], size: tuple[int, int]
+) -> Iterator[tuple[int, list[NDArray[np.uint8] | None]]]:
     """Yield the place of the first and the images of each block, None for a damaged one."""
     for first in range(0, len(files), BLOCK):
-        yield first, decode_each(files[first : first + BLOCK], size)
+        yield first, decode_each([root / name for name in files[first : first + BLOCK]], size)

@@ -43,7 +43,7 @@ class WindowBatches:
     >>> data = WindowBatches(torch.arange(10), length=3, batch_size=2, seed=0)
     >>> batch = next(data.epoch(0))
     >>> bool((batch["targets"] == batch["inputs"] + 1).all()), len(data)
-    (True, 2)
+    (True, 1)
     """
 
     def __init__(self, tokens: Int[Tensor, " length"], *, length: int, batch_size: int, seed: int = 0) -> None:

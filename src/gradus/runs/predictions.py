@@ -16,10 +16,20 @@ from gradus.core.storage import atomic_write, storage_errors, temporary_beside
 from gradus.data.columns import infer_columns
 from gradus.data.dataset import Note, brief
 from gradus.data.frames import as_number, as_text, date_parts, written_as
-from gradus.data.images import check_damaged, decode_each, find_images, parts_of, with_channels
+from gradus.data.images import (
+    check_damaged,
+    decode_each,
+    image_sizes,
+    list_images,
+    parts_of,
+    readable,
+    with_channels,
+)
 from gradus.data.parquet import PARQUET, ParquetSource, is_parquet_folder
 from gradus.data.reading import read
+from gradus.data.survey_images import SIZED
 from gradus.data.tables import LARGEST, without_values_beyond
+from gradus.estimators.gradient import ANSWER_BYTES, ANSWER_ROWS
 from gradus.estimators.persistence import load
 from gradus.practice.answers import predict
 from gradus.practice.baselines import Part
@@ -35,8 +45,6 @@ __all__ = ["predict_blocks", "predict_run", "predict_to"]
 MAX_PROBABILITY_COLUMNS = 30
 # Rows answered at once: a multiple of what goes through a network at once, so that blocks change no bit.
 BLOCK = 1 << 16
-# Bytes of decoded images answered at once.
-BLOCK_BYTES = 1 << 27
 
 
 def predict_run(
@@ -205,20 +213,22 @@ class _Images:
 
     whole = False
 
-    def __init__(self, folder: Path, files: list[Path], record: RunRecord, notes: _Notes) -> None:
-        self.folder, self.files, self.notes = folder, files, notes
-        _check_kind("images", record)
-        size, channels = _shape(record)
-        if size is None or channels is None:
-            raise DamagedFileError("the images' shape in the run's record", "none", "restore the file or fit again")
-        self.size, self.channels = size, channels
+    def __init__(
+        self, folder: Path, root: Path, files: list[str], size: tuple[int, int], channels: int, notes: _Notes
+    ) -> None:
+        self.prefix = root.relative_to(folder).as_posix()
+        self.root, self.files, self.size, self.channels, self.notes = root, files, size, channels, notes
+        if set(image_sizes([root / name for name in files[:: max(1, len(files) // SIZED)]])) != {size}:
+            why = f"scaled to {size[0]}x{size[1]} pixels, proportions not kept"
+            notes.add([Note("image sizes", why)])
 
     def blocks(self, columns: dict[str, _Column]) -> Iterator[tuple[Any, list[str] | None]]:
-        many = max(1, BLOCK_BYTES // (self.size[0] * self.size[1] * 3))
+        many = _at_once(self.size, self.channels)
         damaged: list[str] = []
         for low in range(0, len(self.files), many):
-            names = [self._name(path) for path in self.files[low : low + many]]
-            decoded = decode_each(self.files[low : low + many], self.size)
+            files = self.files[low : low + many]
+            names = [readable(name if self.prefix == "." else f"{self.prefix}/{name}") for name in files]
+            decoded = decode_each([self.root / name for name in files], self.size)
             damaged += [name for name, image in zip(names, decoded, strict=True) if image is None]
             good = [(name, image) for name, image in zip(names, decoded, strict=True) if image is not None]
             if good:
@@ -227,8 +237,10 @@ class _Images:
         check_damaged(damaged, len(self.files), found)
         self.notes.add(found)
 
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+def _at_once(size: tuple[int, int], channels: int) -> int:
+    """Return how many images are answered at once: as many as go through a network at once."""
+    return max(1, min(ANSWER_ROWS, ANSWER_BYTES // (size[0] * size[1] * channels)))
 
 
 def _rows(data: str | Path, record: RunRecord, notes: _Notes) -> _Whole | _Table | _Images:
@@ -240,11 +252,11 @@ def _rows(data: str | Path, record: RunRecord, notes: _Notes) -> _Whole | _Table
             return _Table(source, record, notes)
     elif path.is_dir() and record.data is not None and record.data.kind == "images":
         root, _ = parts_of(path)
-        files, others = find_images(root)
+        files, others = list_images(root)
         size, channels = _shape(record)
-        if size is not None and channels is not None and len(files) * size[0] * size[1] * 3 > BLOCK_BYTES:
+        if size is not None and channels is not None and len(files) > _at_once(size, channels):
             notes.add([Note("files that are no images", "left alone", others)] if others else [])
-            return _Images(path, files, record, notes)
+            return _Images(path, root, files, size, channels, notes)
     return _Whole(data, record, notes)
 
 

@@ -178,9 +178,9 @@ def test_a_saved_forecaster_answers_alike(body, tmp_path):
     pd.testing.assert_frame_equal(again.forecast(), model.forecast(), check_exact=True)
     assert np.array_equal(again.sample(3, random_state=0), model.sample(3, random_state=0))
     assert again.score(frame) == model.score(frame)
-    set_later = model.set_params(body="lstm", width=99, head="gaussian")  # what was built counts, not what is set
-    assert np.array_equal(set_later.predict(), again.predict())
-    assert np.array_equal(Forecaster.load(set_later.save(tmp_path / "later")).predict(), again.predict())
+    set_later = model.set_params(body="lstm", width=99, head="gaussian", horizon=2)  # what was built counts
+    assert np.array_equal(set_later.predict(), again.predict()[:2])
+    assert np.array_equal(Forecaster.load(set_later.save(tmp_path / "later")).predict(4), again.predict())
 
 
 def test_early_stopping_watches_the_end_and_retraining_learns_it():

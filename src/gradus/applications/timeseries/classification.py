@@ -56,7 +56,9 @@ class SequenceClassifier(GradientClassifier):
     dropout: float = option(0.0, "share of units dropped in training", low=0, high=0.95)
     max_epochs: int = option(100, "most passes over the training data", unit="epochs", low=0)
     batch_size: int = option(16, "examples a parameter update", unit="examples", low=1)
-    schedule: ScheduleName = option("cosine", "how the learning rate changes")
+    learning_rate: float = option(3e-3, "step size at the top of the schedule", above=0)
+    schedule: ScheduleName = option("one_cycle", "how the learning rate changes")
+    gradient_clip: float | None = option(1.0, "largest norm of the whole gradient", above=0)
 
     @property
     def _input_names(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from gradus.applications.timeseries.windows import WindowBatches, Windows, scale
 from gradus.core.errors import InputError, SettingError
 from gradus.core.options import option
 from gradus.core.randomness import derive, resolve_seed
+from gradus.core.threads import cores, threads
 from gradus.data.batches import Batch
 from gradus.estimators.gradient import GradientEstimator
 from gradus.networks.heads import QuantileDistribution
@@ -120,6 +121,7 @@ class Forecaster(ForecastEstimator, GradientEstimator):
                 self._learn_floor(train)
             network = self.network_ if warm else self._make_network()
         batch = None if valid is None else valid.thinned(MOST_WINDOWS).whole()
+        self.copula_ = np.eye(self.horizon)  # until it is learned, should training be cut short
         self._train_windows(network, train, batch, every, callbacks)
         self._learn_copula(every if valid is None else valid)
         return self
@@ -190,12 +192,12 @@ class Forecaster(ForecastEstimator, GradientEstimator):
     @torch.no_grad()
     def _learn_copula(self, windows: Windows) -> None:
         """Learn how the steps of one forecast hang together: the correlation of their normal scores."""
-        batch, identity = windows.thinned(MOST_WINDOWS).whole(), np.eye(self.horizon)
-        self.copula_ = identity
+        batch = windows.thinned(MOST_WINDOWS).whole()
         network: Any = self.network_
         device = next(network.parameters()).device
         names = ("past", "past_calendar", "future_calendar")
-        parameters = network(*(batch[name].to(device) for name in names)).cpu().double()
+        with threads(min(self.n_threads_, cores())):
+            parameters = network(*(batch[name].to(device) for name in names)).cpu().double()
         levels = self._distribution(parameters).cdf(batch["targets"].double()).clamp(1e-4, 1 - 1e-4)
         scores = torch.special.ndtri(levels) * batch["observed"]
         if len(scores) < 3 or self.horizon < 2:
@@ -239,10 +241,11 @@ class Forecaster(ForecastEstimator, GradientEstimator):
     def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
         """Return the last window of each series, standardized in double precision."""
         means, deviations = scales_of(X)
+        horizon = self.network_settings_["horizon"]
         past, before, after = [], [], []
         for i, values in enumerate(X.values):
             past.append((values[-self.lookback_ :] - means[i]) / deviations[i])
-            stamps = X.labels(i, self.horizon)[-self.lookback_ - self.horizon :]
+            stamps = X.labels(i, horizon)[-self.lookback_ - horizon :]
             features = calendar_features(stamps, tuple(self.calendar_))
             before.append(features[: self.lookback_])
             after.append(features[self.lookback_ :])
