@@ -2,8 +2,11 @@
 
 Training follows Graves et al. 2014 (§4.1: random bits, lengths 1 to 20, memory of 128 x 20, RMSprop with momentum
 0.9), with batches of 16 and a learning rate that falls linearly to zero: at a constant one a machine that already
-copies is thrown off again by a rare large gradient. The number of steps is fixed beforehand, and longer sequences are
-looked at only after the last one: then 100 of each length are copied.
+copies is thrown off again by a rare large gradient. Longer sequences are looked at only after the last step: then 100 of
+each length are copied.
+
+It does not learn from every seed. The stored run of 1,500 steps has three seeds; a run of 3,000 steps, stopped after two
+of them, copied without error to 80 from the first and failed from the second (6,955 wrong bits at 20, 15,334 at 40).
 
 Run with ``python benchmarks/quality_ntm.py``; it writes ``benchmarks/results/quality_ntm.json``.
 """
@@ -29,7 +32,7 @@ RESULTS = Path(__file__).parent / "results" / "quality_ntm.json"
 BITS, LONGEST, BATCH = 8, 20, 16
 LENGTHS = (20, 40, 80, 120)
 SEQUENCES = 100
-STEPS = {"feedforward": 3000, "lstm": 5000}
+STEPS = {"feedforward": 1500, "lstm": 5000}
 OPTIMIZER = {"lr": 3e-4, "alpha": 0.95, "momentum": 0.9}
 CLIP = 1.0
 

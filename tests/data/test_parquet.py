@@ -86,6 +86,18 @@ def test_the_size_in_memory_is_told_without_reading(tmp_path, column):
     assert 0.8 * taken < source.n_bytes < 1.6 * taken
 
 
+def test_a_large_row_group_is_not_fetched_as_a_whole(tmp_path):
+    columns = {f"x{i}": np.random.default_rng(i).normal(size=400_000) for i in range(8)}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet", row_group_size=400_000, use_dictionary=False)
+    del columns
+    source = ParquetSource(tmp_path / "a.parquet")
+    before, most, rows = pa.total_allocated_bytes(), 0, 0
+    for table in source.pieces(source.groups[0]):
+        most, rows = max(most, pa.total_allocated_bytes() - before), rows + len(table)
+    assert rows == 400_000 and source.n_bytes == rows * 64
+    assert most < source.n_bytes / 3
+
+
 def test_a_folder_is_one_table(tmp_path):
     folder = tmp_path / "parts"
     folder.mkdir()

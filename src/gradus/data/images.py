@@ -385,8 +385,8 @@ def readable(name: str) -> str:
 
     Examples
     --------
-    >>> readable("caf\\udce9.png")
-    'caf\ufffd.png'
+    >>> readable("caf\udce9.png") == "caf\ufffd.png"
+    True
     """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

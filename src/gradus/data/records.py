@@ -67,7 +67,7 @@ def open_parquet(path: Path, *, buffer_size: int = 0) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, buffer_size=buffer_size)
+        return pq.ParquetFile(path, buffer_size=buffer_size, pre_buffer=not buffer_size)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from None
 
