@@ -2,11 +2,12 @@
 
 Training follows Graves et al. 2014 (§4.1: random bits, lengths 1 to 20, memory of 128 x 20, RMSprop with momentum
 0.9), with batches of 16 and a learning rate that falls linearly to zero: at a constant one a machine that already
-copies is thrown off again by a rare large gradient. Longer sequences are looked at only after the last step: then 100 of
-each length are copied.
+copies is thrown off again by a rare large gradient. Longer sequences are looked at only after the last step: then
+100 of each length are copied.
 
-It does not learn from every seed. The stored run of 1,500 steps has three seeds; a run of 3,000 steps, stopped after two
-of them, copied without error to 80 from the first and failed from the second (6,955 wrong bits at 20, 15,334 at 40).
+It does not learn from every seed. The stored run of 1,500 steps has three seeds; a run of 3,000 steps, stopped after
+two of them, copied without error to 80 from the first and failed from the second (6,955 wrong bits at 20, 15,334 at
+40).
 
 Run with ``python benchmarks/quality_ntm.py``; it writes ``benchmarks/results/quality_ntm.json``.
 """

@@ -11,8 +11,8 @@ How the defaults came about: learning rate and schedule of the classifier by cro
 GunPoint and ItalyPowerDemand, tried because an earlier default (a cosine from 0.001) had done badly on the test part
 of GunPoint (residual network: 0.927), so test accuracies of GunPoint are not those of an untouched test. Those of the
 forecaster by backtests on earlier years of the same series: days and months before the first origin here, but for the
-Nile, where they reach fifteen years into the part judged here. The bound on updates and the single fit were set for time,
-after results without them had been seen; both changed little.
+Nile, where they reach fifteen years into the part judged here. The bound on updates and the single fit were set for
+time, after results without them had been seen; both changed little.
 
 Run with GRADUS_DATA set: ``OMP_NUM_THREADS=1 python benchmarks/quality_timeseries.py``. It takes under five minutes
 on one thread and writes ``benchmarks/results/quality_timeseries.json``.
