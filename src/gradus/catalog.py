@@ -413,7 +413,7 @@ CATALOG: tuple[Entry, ...] = (
     Entry("baselines", "11.2", "practice", "gradus.practice.baselines:baselines",
           "trivial, linear and boosted-tree models to beat",
           'from gradus.practice.baselines import baselines; baselines("regression", "table", 1000, 8)'),
-    Entry("ladder", "11.2", "practice", "gradus.practice.baselines:climb",
+    Entry("ladder", "11.2", "practice", "gradus.practice.ladder:climb",
           "every rung fitted on the same rows, chosen on validation, tested once", "gradus fit iris"),
 )  # fmt: skip
 

@@ -11,7 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
 from gradus.core.errors import GradusError, InputError, SettingError
-from gradus.practice.baselines import Part, Rung, baselines, climb
+from gradus.practice.baselines import baselines
+from gradus.practice.contests import Labelled, Part
+from gradus.practice.ladder import Rung, climb
 from gradus.practice.preparation import BoostedTrees, ColumnReader, PixelScaler, table_to_numbers
 
 
@@ -45,7 +47,7 @@ def test_the_choice_is_made_on_validation_before_the_test_part_is_touched():
         Rung("tempting", "classical", Fixed(((50, 30), (60, 60)), "tempting"), "best on test"),
         Rung("chosen", "network", Fixed(((50, 45), (60, 40)), "chosen"), "best on validation"),
     ]
-    ladder = climb(rungs, part(40), part(50), part(60), "accuracy")
+    ladder = climb(rungs, Labelled(part(40), part(50), part(60), "accuracy"))
     assert ladder.chosen == "chosen"
     assert ladder.row("chosen").valid.value == 0.9 and ladder.row("tempting").test.value == 1.0
     assert Fixed.diary == [
@@ -58,7 +60,7 @@ def test_the_choice_is_made_on_validation_before_the_test_part_is_touched():
 
 def test_equal_rungs_go_to_the_simpler_and_are_called_a_tie():
     rungs = [Rung(n, "classical", Fixed(((50, 40), (60, 50)), n), "") for n in ("simple", "large")]
-    ladder = climb(rungs, part(40), part(50), part(60), "accuracy")
+    ladder = climb(rungs, Labelled(part(40), part(50), part(60), "accuracy"))
     assert ladder.chosen == "simple" and ladder.ties == ["large"]
     assert "large cannot be told from it on 60 rows" in ladder.verdict()
 
@@ -84,7 +86,7 @@ def test_a_failing_rung_is_reported_and_warnings_become_notes():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(150, 1)) * 100
     parts = [Part(X[i], (X[i, 0] > 0).astype(int)) for i in (slice(0, 40), slice(40, 90), slice(90, 150))]
-    ladder = climb(rungs, *parts, "accuracy", on_rung=lambda row: seen.append((row.name, row.status)))
+    ladder = climb(rungs, Labelled(*parts, "accuracy"), on_rung=lambda row: seen.append((row.name, row.status)))
     assert seen == [("broken", "fitting"), ("broken", "failed"), ("noisy", "fitting"), ("noisy", "done"),
                     ("slow", "fitting"), ("slow", "done")]  # fmt: skip
     broken, noisy, slow = ladder.rows
@@ -101,14 +103,16 @@ def test_deprecations_are_not_swallowed():
             return super().fit(X, y)
 
     with pytest.warns(FutureWarning, match="going away"):
-        climb([Rung("old", "classical", Old(((50, 40), (60, 40))), "")], part(9), part(50), part(60), "accuracy")
+        climb(
+            [Rung("old", "classical", Old(((50, 40), (60, 40))), "")], Labelled(part(9), part(50), part(60), "accuracy")
+        )
 
 
 def test_no_rung_left_is_an_error_with_the_reason():
     with pytest.raises(GradusError, match="no room for 3 GB"):
-        climb([Rung("broken", "network", Failing(), "")], part(9), part(9), part(9), "accuracy")
+        climb([Rung("broken", "network", Failing(), "")], Labelled(part(9), part(9), part(9), "accuracy"))
     with pytest.raises(SettingError, match="different names"):
-        climb([Rung("a", "trivial", Failing(), "")] * 2, part(9), part(9), part(9), "accuracy")
+        climb([Rung("a", "trivial", Failing(), "")] * 2, Labelled(part(9), part(9), part(9), "accuracy"))
     with pytest.raises(SettingError, match="task classification or regression"):
         baselines("ranking", "table", 10, 2)
 
@@ -119,7 +123,9 @@ def test_a_rung_that_asks_for_the_validation_part_gets_it():
             assert len(X_val) == len(y_val) == 50
             return super().fit(X, y)
 
-    ladder = climb([Rung("a", "network", Curious(((50, 40), (60, 40))), "")], part(9), part(50), None, "accuracy")
+    ladder = climb(
+        [Rung("a", "network", Curious(((50, 40), (60, 40))), "")], Labelled(part(9), part(50), None, "accuracy")
+    )
     assert ladder.rows[0].status == "done" and ladder.row("a").test is None
 
 
@@ -134,7 +140,7 @@ def digits(kind):
 @pytest.mark.parametrize("kind", ["table", "images"])
 def test_digits(kind):
     train, valid, test = digits(kind)
-    ladder = climb(baselines("classification", kind, len(train[0]), 64), train, valid, test, "accuracy")
+    ladder = climb(baselines("classification", kind, len(train[0]), 64), Labelled(train, valid, test, "accuracy"))
     trivial, linear = ladder.rows[:2]
     share = np.bincount(test[1]).max() / len(test[1])
     assert trivial.test.value == pytest.approx(share, abs=0.01)
@@ -166,7 +172,7 @@ def messy(n=400, seed=0):
 def test_a_messy_table_is_learned_from():
     X, y = messy()
     train, valid, test = ((X[i], y[i]) for i in (slice(0, 250), slice(250, 320), slice(320, 400)))
-    ladder = climb(baselines("regression", "table", 250, X.shape[1]), train, valid, test, "r2")
+    ladder = climb(baselines("regression", "table", 250, X.shape[1]), Labelled(train, valid, test, "r2"))
     mean, ridge, trees = ladder.rows
     assert abs(mean.test.value) < 0.1
     assert ridge.test.value > 0.6 and trees.test.value > 0.6
@@ -225,10 +231,12 @@ def test_weights_reach_every_rung():
     lies = np.arange(400) % 2 == 0
     taught = np.where(lies, 1 - y, y)
     train = Part(X, taught, np.where(lies, 0.01, 1.0))
-    ladder = climb(baselines("classification", "table", 400, 2), train, (X, y), None, "accuracy")
+    ladder = climb(baselines("classification", "table", 400, 2), Labelled(train, (X, y), None, "accuracy"))
     assert [row.status for row in ladder.rows] == ["done"] * 3
     assert all(row.valid.value > 0.9 for row in ladder.rows[1:])
-    without = climb(baselines("classification", "table", 400, 2)[1:2], Part(X, taught), (X, y), None, "accuracy")
+    without = climb(
+        baselines("classification", "table", 400, 2)[1:2], Labelled(Part(X, taught), (X, y), None, "accuracy")
+    )
     assert without.rows[0].valid.value < 0.8
 
 
@@ -245,7 +253,7 @@ def test_ames(data_home):
     X, y = frame.drop(columns="Sale_Price"), frame["Sale_Price"].to_numpy()
     order = np.random.default_rng(0).permutation(len(X))
     train, valid, test = ((X.iloc[i], y[i]) for i in np.split(order, [1800, 2350]))
-    ladder = climb(baselines("regression", "table", 1800, X.shape[1]), train, valid, test, "mae")
+    ladder = climb(baselines("regression", "table", 1800, X.shape[1]), Labelled(train, valid, test, "mae"))
     mean, ridge, trees = (row.test.value for row in ladder.rows)
     assert trees < ridge < 0.5 * mean  # dollars: about 16, 18 and 58 thousand
     assert ladder.against["mean"].better == "first"

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradus.core.errors import DamagedFileError, DataError, InputError, StorageError
-from gradus.practice.baselines import baselines, climb
+from gradus.practice.baselines import baselines
+from gradus.practice.contests import Labelled
+from gradus.practice.ladder import climb
 from gradus.runs.record import (
     DataRecord,
     MetricsLog,
@@ -29,8 +31,8 @@ def climbed():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 2))
     y = np.where(X[:, 0] > 0, "yes", "no")
-    ladder = climb(baselines("classification", "table", 60, 2), (X[:60], y[:60]), (X[60:90], y[60:90]),
-                   (X[90:], y[90:]), "log_loss")  # fmt: skip
+    contest = Labelled((X[:60], y[:60]), (X[60:90], y[60:90]), (X[90:], y[90:]), "log_loss")
+    ladder = climb(baselines("classification", "table", 60, 2), contest)
     data = DataRecord(name="toy", kind="table", rows=120, columns=2, classes=["no", "yes"],
                       split=SplitRecord(train=60, valid=30, test=30, how="by order"))  # fmt: skip
     settings = [SettingRecord(name="hidden", value=(8, 4), default=[8], meaning="units a layer")]

@@ -29,7 +29,9 @@ from gradus.estimators.exhibits import (
     worst_errors_pictures,
     worst_errors_rows,
 )
-from gradus.practice.baselines import Rung, baselines, climb
+from gradus.practice.baselines import baselines
+from gradus.practice.contests import Labelled
+from gradus.practice.ladder import Rung, climb
 from gradus.practice.metrics import Prediction
 from gradus.runs.card import render_card, write_card
 from gradus.runs.record import DataRecord, RunRecord, SettingRecord, SplitRecord
@@ -53,8 +55,8 @@ def digits_run():
         *baselines("classification", "images", 1000, 64),
         Rung("broken network", "network", Broken(), "fails"),
     ]
-    ladder = climb(rungs, train, valid, test, "accuracy")
-    said = ladder.predictions[ladder.chosen]
+    ladder = climb(rungs, Labelled(train, valid, test, "accuracy"))
+    said = ladder.answers[ladder.chosen]
     record = RunRecord(
         name="digits-1",
         status="finished",

@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.metrics import accuracy_score, r2_score
 
 from gradus.applications.base import Application
+from gradus.applications.exhibited import of_classes
+from gradus.applications.language.application import Texts
 from gradus.applications.tabular import TabularClassifier, TabularRegressor, check_column_kinds
 from gradus.applications.vision import ImageClassifier
 from gradus.core.errors import DataError
@@ -17,7 +19,7 @@ from gradus.data.columns import infer_columns
 from gradus.data.dataset import Dataset, Note
 from gradus.data.tables import LARGEST, without_values_beyond
 from gradus.estimators.exhibit import Exhibit, Picture
-from gradus.estimators.exhibits import calibration, confusion_matrix, per_class, residuals
+from gradus.estimators.exhibits import residuals
 from gradus.estimators.exhibits_of_rows import (
     example_pictures,
     feature_summary,
@@ -30,13 +32,6 @@ __all__ = ["KINDS", "Images", "Table", "recognise"]
 
 # Above this many rows a larger batch costs little accuracy and saves much time.
 LARGE = 20_000
-
-
-def _of_classes(y: np.ndarray, prediction: Any, classes: list[Any]) -> Iterator[Exhibit]:
-    yield confusion_matrix(y, prediction.labels, classes)
-    yield per_class(y, prediction.labels, classes)
-    if prediction.probabilities is not None:
-        yield calibration(y, prediction.probabilities, prediction.classes)
 
 
 def _closeness(y: np.ndarray, answers: np.ndarray) -> float:
@@ -78,7 +73,7 @@ class Table(Application):
         X, y = test
         yield feature_summary(self.data.X, {c.name: c.kind for c in infer_columns(self.data.X)})
         if self.task == "classification":
-            yield from _of_classes(y, prediction, np.unique(self.y).tolist())
+            yield from of_classes(y, prediction, np.unique(self.y).tolist())
         else:
             yield residuals(y, prediction.values, self.data.target or "target")
         judge = accuracy_score if self.classes else r2_score if np.ptp(y) > 0 else _closeness
@@ -122,7 +117,7 @@ class Images(Application):
         """Yield example pictures, answers, first-layer filters and the worst pictures."""
         X, y = test
         yield example_pictures(self.data.X, self.y)
-        yield from _of_classes(y, prediction, np.unique(self.y).tolist())
+        yield from of_classes(y, prediction, np.unique(self.y).tolist())
         filters = _filters(estimator)
         if filters is not None:
             yield filters
@@ -150,7 +145,7 @@ def _filters(estimator: Any) -> Exhibit | None:
     )
 
 
-KINDS: dict[str, type[Application]] = {"table": Table, "images": Images}
+KINDS: dict[str, type[Application]] = {"table": Table, "images": Images, "texts": Texts}
 
 
 def recognise(data: Dataset, task: str = "auto") -> Application:

@@ -48,9 +48,13 @@ def fit(
     source: Annotated[str, typer.Argument(help="A file, a folder or the name of a data set, such as digits.")],
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
     task: Annotated[
-        Literal["auto", "classification", "regression"],
-        typer.Option(help="What kind of answer; auto infers it."),
+        Literal["auto", "classification", "regression", "forecast", "generate"],
+        typer.Option(help="What kind of answer; auto infers it: forecast goes on with series, generate with a text."),
     ] = "auto",
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Column of texts to read; none reads a table although it has one."),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the estimator; see `gradus config`."),
@@ -60,7 +64,9 @@ def fit(
     max_time: Annotated[float | None, typer.Option(metavar="SECONDS", help="Most time to train the network.")] = None,
     group: Annotated[
         str | None,
-        typer.Option(metavar="COL", help="Column whose equal values stay on one side of the split."),
+        typer.Option(
+            metavar="COL", help="Column whose equal values stay on one side of the split, or that names series."
+        ),
     ] = None,
     time: Annotated[
         str | None,
@@ -86,6 +92,7 @@ def fit(
         source,
         target=target,
         task=task,
+        text=text,
         settings=settings,
         out=out,
         seed=seed,

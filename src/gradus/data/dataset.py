@@ -72,10 +72,10 @@ class Dataset:
     ----------
     name : str
         Short name for titles.
-    kind : {"table", "images"}
+    kind : {"table", "images", "texts"}
         What one row is.
-    X : DataFrame or uint8 array
-        A table, or images of shape (n, height, width, channels).
+    X : DataFrame or array
+        A table, images as uint8 of shape (n, height, width, channels), or an array of objects of shape (n,), all str.
     y : array, Series or None
         The target, one value a row.
     target : str or None
@@ -106,7 +106,7 @@ class Dataset:
     """
 
     name: str
-    kind: Literal["table", "images"]
+    kind: Literal["table", "images", "texts"]
     X: pd.DataFrame | np.ndarray
     y: np.ndarray | pd.Series | None = None
     target: str | None = None
@@ -128,6 +128,8 @@ class Dataset:
             )
         if self.kind == "table" and not isinstance(self.X, pd.DataFrame):
             raise InputError("a table as a pandas DataFrame", type(self.X).__name__, "wrap it in pd.DataFrame")
+        if self.kind == "texts" and not (isinstance(self.X, np.ndarray) and all(isinstance(t, str) for t in self.X)):
+            raise InputError("texts as an array of str", type(self.X).__name__, "pass np.array(texts, dtype=object)")
         for field in ("y", "row_names", "groups", "time"):
             value = getattr(self, field)
             if value is not None and len(value) != len(self.X):
@@ -139,6 +141,8 @@ class Dataset:
     def __repr__(self) -> str:
         if self.kind == "table":
             shape = f"table of {len(self.X):,} rows and {self.X.shape[1]:,} columns"
+        elif self.kind == "texts":
+            shape = f"{len(self.X):,} texts of {np.median([len(text) for text in self.X]):,.0f} characters"
         else:
             shape = f"{len(self.X):,} images of {'x'.join(map(str, self.X.shape[1:]))}"
         target = f", target {self.target!r}" if self.y is not None else ", no target"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from gradus.data.records import check_fits, read_json_lines, read_parquet
 from gradus.data.survey_images import ImageFolder
 from gradus.data.tables import table_dataset
 
-__all__ = ["larger_than", "read"]
+__all__ = ["LoadedTable", "larger_than", "load_table", "read", "read_loaded"]
 
 DELIMITED = (".csv", ".tsv", ".txt", ".tab", ".data")
 JSON_LINES = (".jsonl", ".ndjson")
@@ -106,21 +106,62 @@ def read(
             origin=str(path),
             scale=255.0,
         )
-    frame, notes = _frame(path, kind)
-    image_column = _image_column(frame)
+    loaded = _load(path, kind)
+    image_column = _image_column(loaded.frame)
     if image_column is not None:
-        return _image_table(frame, image_column, path, target, group, require_target, image_size, channels, notes)
+        return _image_table(
+            loaded.frame, image_column, path, target, group, require_target, image_size, channels, loaded.notes
+        )
+    return read_loaded(loaded, target=target, columns=columns, group=group, time=time, require_target=require_target)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedTable:
+    """A table as it stands in its files: nothing dropped, no target chosen."""
+
+    frame: pd.DataFrame
+    notes: list[Note]
+    name: str
+    origin: str
+
+
+def load_table(source: str | Path) -> LoadedTable | None:
+    """Return the table a source holds; None for named sets, arrays, images, and whatever `read` will refuse."""
+    path = Path(source).expanduser()
+    if not str(source).strip() or (isinstance(source, str) and source in NAMED):
+        return None
+    if not is_parquet_folder(path) and (not path.is_file() or kind_of(path) not in (*DELIMITED, *JSON_LINES, *PARQUET)):
+        return None
+    loaded = _load(path, ".parquet" if path.is_dir() else kind_of(path))
+    return None if _image_column(loaded.frame) is not None else loaded
+
+
+def read_loaded(
+    loaded: LoadedTable,
+    *,
+    target: str | None = None,
+    columns: Sequence[str] | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    require_target: bool = True,
+) -> Dataset:
+    """Make a data set of a loaded table; parameters and errors as of `read`."""
     return table_dataset(
-        frame,
-        name=path.name.split(".")[0] or path.name,
-        origin=str(path),
+        loaded.frame,
+        name=loaded.name,
+        origin=loaded.origin,
         target=target,
         columns=columns,
         group=group,
         time=time,
         require_target=require_target,
-        notes=notes,
+        notes=loaded.notes,
     )
+
+
+def _load(path: Path, kind: str) -> LoadedTable:
+    frame, notes = _frame(path, kind)
+    return LoadedTable(frame, notes, path.name.split(".")[0] or path.name, str(path))
 
 
 def larger_than(memory: float, source: str | Path) -> ParquetSource | ImageFolder | None:

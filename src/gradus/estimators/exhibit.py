@@ -87,6 +87,8 @@ class Exhibit:
         The same in numbers, or more.
     pictures : tuple of Picture
         Small pictures.
+    passages : tuple of (str, str)
+        Texts to read, each under a label.
     """
 
     title: str
@@ -95,6 +97,7 @@ class Exhibit:
     figure: dict[str, Any] | None = None
     table: pd.DataFrame | None = None
     pictures: tuple[Picture, ...] = ()
+    passages: tuple[tuple[str, str], ...] = ()
 
 
 def plain(text: Any) -> str:

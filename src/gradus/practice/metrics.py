@@ -7,8 +7,7 @@ on the same rows, so their difference is known better than either score, and `co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,13 +17,14 @@ from sklearn import metrics as sk
 
 from gradus.core.errors import InputError, SettingError, nearest
 from gradus.estimators.reliability import Reliability, reliability_curve, wilson
-from gradus.practice.answers import Answers, Needs, Prediction, answers_of, predict
+from gradus.practice.answers import Answers, Prediction, answers_of, predict
 from gradus.practice.intervals import Z, bca, influence_of_auc, perfect_share, resampled_cells, sums_by_class
-from gradus.practice.wording import show_value
+from gradus.practice.measures import Comparison, Measure, Metric, Score
 
 __all__ = [
     "METRICS",
     "Comparison",
+    "Measure",
     "Metric",
     "Prediction",
     "Reliability",
@@ -40,83 +40,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 TINY = np.finfo(np.float64).eps  # probability 0 costs 36 nats, as in scikit-learn
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One way to score predictions.
-
-    Attributes
-    ----------
-    name : str
-        As in settings and reports.
-    higher_is_better : bool
-        Direction.
-    needs : {"labels", "probabilities", "values"}
-        What it reads of a `Prediction`.
-    function : callable
-        Maps `Answers` to a number.
-    unit : str
-        ``""`` for a share, ``"nats"``, or ``"target"`` for the target's own unit.
-    meaning : str
-        One line for someone who never heard of it.
-    statistic : {"accuracy", "sums", "counts", "ranks", "curve"}
-        What kind of statistic it is; decides how its interval is found.
-    rows : callable, optional
-        For ``"sums"``: what each row adds, shape (rows, k).
-    combine : callable, optional
-        For ``"sums"``: maps (total weight, sums...) to the value; for ``"counts"``: (hits, truths, labels) a
-        class.
-    """
-
-    name: str
-    higher_is_better: bool
-    needs: Needs
-    function: Callable[[Answers], float]
-    unit: str
-    meaning: str
-    statistic: Literal["accuracy", "sums", "counts", "ranks", "curve"]
-    rows: Callable[[Answers], Floats] | None = None
-    combine: Callable[..., Any] | None = None
-
-    def show(self, value: float) -> str:
-        """Write a value for people: shares with three decimals, the rest with four digits, thousands apart.
-
-        Examples
-        --------
-        >>> METRICS["accuracy"].show(0.96111), METRICS["rmse"].show(24863.4)
-        ('0.961', '24,863')
-        """
-        return show_value(value, self.unit)
-
-
-class Score(NamedTuple):
-    """A metric's value with its 95 % interval, the number of rows, and the interval's method."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    how: str
-
-    def __str__(self) -> str:
-        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
-
-
-class Comparison(NamedTuple):
-    """A difference ``first - second`` on the same rows, with its 95 % interval.
-
-    ``better`` is "first" or "second" where the interval leaves zero out, in the metric's direction; else
-    None. ``p_value`` is McNemar's exact one, for accuracy only.
-    """
-
-    difference: float
-    low: float
-    high: float
-    n: int
-    how: str
-    better: Literal["first", "second"] | None
-    p_value: float | None = None
 
 
 # ---- the metrics: values by scikit-learn, what the intervals need beside them ----
@@ -243,32 +166,112 @@ def _r2(a: Answers) -> float:
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("accuracy", True, "labels", _accuracy, "", "share of rows given the right class", "accuracy",
-               rows=lambda a: (a.truth == a.labels).astype(np.float64)[:, None], combine=_mean),
-        Metric("balanced_accuracy", True, "labels", _balanced_accuracy, "",
-               "share of right answers, every class counting the same", "counts", combine=_mean_recall),
-        Metric("f1", True, "labels", _f1, "", "harmonic mean of precision and recall, mean over the classes",
-               "counts", combine=_mean_f1),
-        Metric("log_loss", False, "probabilities", _log_loss, "nats",
-               "surprise at the true class, the mean of -log of its probability", "sums",
-               rows=_log_loss_rows, combine=_mean),
-        Metric("brier", False, "probabilities", _brier, "",
-               "squared distance between the probabilities and what happened", "sums",
-               rows=_brier_rows, combine=_mean),
-        Metric("roc_auc", True, "probabilities", _roc_auc, "",
-               "how often a row of a class is ranked above one that is not", "ranks"),
-        Metric("average_precision", True, "probabilities", _average_precision, "",
-               "mean precision along the recall of the second class", "curve"),
-        Metric("r2", True, "values", _r2, "",
-               "share of the target's variance explained", "sums", rows=_r2_rows, combine=_r2_combine),
-        Metric("rmse", False, "values", _sklearn_values(sk.root_mean_squared_error), "target",
-               "root of the mean squared error", "sums", rows=lambda a: _errors(a)[:, None] ** 2,
-               combine=_root_mean),
-        Metric("mae", False, "values", _sklearn_values(sk.mean_absolute_error), "target",
-               "mean distance from the true value", "sums", rows=lambda a: np.abs(_errors(a))[:, None],
-               combine=_mean),
+        Metric(
+            "accuracy",
+            True,
+            "",
+            "share of rows given the right class",
+            "labels",
+            _accuracy,
+            "accuracy",
+            rows=lambda a: (a.truth == a.labels).astype(np.float64)[:, None],
+            combine=_mean,
+        ),
+        Metric(
+            "balanced_accuracy",
+            True,
+            "",
+            "share of right answers, every class counting the same",
+            "labels",
+            _balanced_accuracy,
+            "counts",
+            combine=_mean_recall,
+        ),
+        Metric(
+            "f1",
+            True,
+            "",
+            "harmonic mean of precision and recall, mean over the classes",
+            "labels",
+            _f1,
+            "counts",
+            combine=_mean_f1,
+        ),
+        Metric(
+            "log_loss",
+            False,
+            "nats",
+            "surprise at the true class, the mean of -log of its probability",
+            "probabilities",
+            _log_loss,
+            "sums",
+            rows=_log_loss_rows,
+            combine=_mean,
+        ),
+        Metric(
+            "brier",
+            False,
+            "",
+            "squared distance between the probabilities and what happened",
+            "probabilities",
+            _brier,
+            "sums",
+            rows=_brier_rows,
+            combine=_mean,
+        ),
+        Metric(
+            "roc_auc",
+            True,
+            "",
+            "how often a row of a class is ranked above one that is not",
+            "probabilities",
+            _roc_auc,
+            "ranks",
+        ),
+        Metric(
+            "average_precision",
+            True,
+            "",
+            "mean precision along the recall of the second class",
+            "probabilities",
+            _average_precision,
+            "curve",
+        ),
+        Metric(
+            "r2",
+            True,
+            "",
+            "share of the target's variance explained",
+            "values",
+            _r2,
+            "sums",
+            rows=_r2_rows,
+            combine=_r2_combine,
+        ),
+        Metric(
+            "rmse",
+            False,
+            "target",
+            "root of the mean squared error",
+            "values",
+            _sklearn_values(sk.root_mean_squared_error),
+            "sums",
+            rows=lambda a: _errors(a)[:, None] ** 2,
+            combine=_root_mean,
+        ),
+        Metric(
+            "mae",
+            False,
+            "target",
+            "mean distance from the true value",
+            "values",
+            _sklearn_values(sk.mean_absolute_error),
+            "sums",
+            rows=lambda a: np.abs(_errors(a))[:, None],
+            combine=_mean,
+        ),
     )
-}  # fmt: skip
+}
 """Every metric by name."""
 
 

@@ -12,9 +12,14 @@ from gradus.core.errors import GradusError, LockedError
 from gradus.core.lock import RunLock
 from gradus.data.columns import infer_columns
 from gradus.data.memory import GIB
-from gradus.data.reading import read
-from gradus.runs.opening import default_memory, survey_source, understood
+from gradus.data.reading import load_table, read
+from gradus.data.texts import read_corpus
+from gradus.runs.job import Job
+from gradus.runs.opened_corpus import is_corpus
+from gradus.runs.opened_series import OpenedSeries, is_series, open_series
+from gradus.runs.opening import texts_of_table
 from gradus.runs.record import RunFolder, RunRecord
+from gradus.runs.surveys import default_memory, survey_source, understood
 
 __all__ = ["inspect_source", "status_of"]
 
@@ -34,10 +39,21 @@ def inspect_source(source: str | Path, *, target: str | None = None) -> dict[str
     dict
         Kind, size, columns with their kinds and why, the target and task that would be taken, notes.
     """
+    job = Job(source=str(source), target=target)
+    if is_corpus(source, job.task):
+        corpus = read_corpus(source)
+        size = sum(map(len, corpus.texts))
+        facts = {"name": corpus.name, "kind": "corpus", "texts": len(corpus.texts), "characters": size}
+        facts |= {"different_characters": len(set().union(*corpus.texts)), "task": "generate"}
+        return facts | {"fingerprint": corpus.fingerprint, "notes": [str(note) for note in corpus.notes]}
     survey = survey_source(source, default_memory() * GIB, target=target)
-    data = read(str(source), target=target) if survey is None else survey.data
+    table = load_table(source) if survey is None else None
+    if table is not None and is_series(job, table.frame):
+        return _of_series(open_series(job, table, {}))
+    data = survey.data if survey is not None else read(str(source), target=target)
+    data, roles = texts_of_table(data, job.text) if survey is None else (data, {})
     rows, print_of = (len(data), data.fingerprint) if survey is None else (survey.rows, survey.fingerprint)
-    facts: dict[str, Any] = {"name": data.name, "kind": data.kind, "rows": rows, "target": data.target}
+    facts = {"name": data.name, "kind": data.kind, "rows": rows, "target": data.target, **roles}
     if data.test is not None:
         facts["test_rows"] = len(data.test[1])
     try:
@@ -51,9 +67,16 @@ def inspect_source(source: str | Path, *, target: str | None = None) -> dict[str
             {"column": c.name, "kind": c.kind, "missing": c.n_missing, "different": c.n_unique, "why": c.why}
             for c in infer_columns(data.X)
         ]
-    else:
+    elif data.kind == "images":
         facts["shape"] = list(data.X.shape[1:])
     return facts
+
+
+def _of_series(opened: OpenedSeries) -> dict[str, Any]:
+    series = opened.app.series
+    facts: dict[str, Any] = {"name": opened.name, "kind": "series", "task": opened.task, "why": opened.why}
+    facts |= {"series": list(series.names), "values": series.lengths, "step": series.step, "season": opened.app.season}
+    return facts | {"fingerprint": opened.fingerprint, "notes": [str(note) for note in opened.notes]}
 
 
 def status_of(folder: RunFolder, record: RunRecord) -> str:

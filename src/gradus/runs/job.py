@@ -8,34 +8,24 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from gradus.applications.base import Application
 from gradus.core.devices import choose_device
-from gradus.core.errors import DamagedFileError, DataError, SettingError
+from gradus.core.errors import DamagedFileError, DataError, SettingError, nearest
 from gradus.core.lock import RunLock
 from gradus.core.options import check_settings, option, parse_setting, settings_of
 from gradus.estimators.exhibits import learning_curves
-from gradus.practice.baselines import Ladder, LadderRow, Rung, baselines, climb
+from gradus.practice.ladder import Ladder, LadderRow, Rung, climb
 from gradus.runs.card import write_card
-from gradus.runs.opening import Opened, default_memory, open_data
-from gradus.runs.record import (
-    DataRecord,
-    MetricsLog,
-    RunFolder,
-    RunRecord,
-    SettingRecord,
-    SplitRecord,
-    rung_record,
-    versions,
-)
+from gradus.runs.opened import Opened
+from gradus.runs.opening import TASKS, open_data, shares_of
+from gradus.runs.record import MetricsLog, RunFolder, RunRecord, SettingRecord, rung_record, versions
 from gradus.runs.report import write_report
+from gradus.runs.surveys import default_memory
 from gradus.training.checkpoints import CheckpointStore
 from gradus.training.interrupts import TERMINATED
 from gradus.training.observers import observed_by
@@ -55,12 +45,17 @@ class Job:
 
     source: str = option("digits", "file, folder or named data set")
     target: str | None = option(None, "column to predict")
-    task: str = option("auto", "classification, regression, or auto: inferred from the target")
-    group: str | None = option(None, "column whose equal values stay on one side of the split")
+    task: str = option("auto", "classification, regression, forecast, generate, or auto: inferred from the data")
+    text: str | None = option(None, "column of texts to read; the word none reads a table although it has one")
+    group: str | None = option(None, "column whose equal values stay on one side of the split, or that names series")
     time: str | None = option(None, "column of times: train on the past, test on the future")
     seed: int = option(0, "seed of split, baselines and network", low=0, high=2**32 - 1)
-    test_fraction: float = option(0.2, "share of rows for the one final test", above=0, high=0.8)
-    valid_fraction: float = option(0.2, "share of rows by which rungs are chosen", above=0, high=0.8)
+    test_fraction: float | None = option(
+        None, "share of the data for the one final test; none: 0.2 of rows, 0.1 of a plain text", above=0, high=0.8
+    )
+    valid_fraction: float | None = option(
+        None, "share of the data by which rungs are chosen; none: as test_fraction", above=0, high=0.8
+    )
     memory: float | None = option(
         None, "data to hold in memory, larger ones are streamed; none: a quarter of what is free", unit="GiB", above=0
     )
@@ -75,6 +70,7 @@ def fit_source(
     *,
     target: str | None = None,
     task: str = "auto",
+    text: str | None = None,
     settings: Mapping[str, str] | None = None,
     out: str | Path | None = None,
     seed: int = 0,
@@ -90,7 +86,7 @@ def fit_source(
     ----------
     source : str or Path
         A file, a folder, or the name of a data set.
-    target, task, group, time, seed
+    target, task, text, group, time, seed
         See `Job`.
     settings : mapping of str to str, optional
         The network's settings as texts, as ``--set name=value`` gives them; those of `Job` are known too.
@@ -114,26 +110,29 @@ def fit_source(
         If data or settings cannot be used; nothing is written then.
     """
     given = dict(settings or {})
-    _check_text(source, target, group, time, out, *given.values())
+    _check_text(source, target, text, group, time, out, *given.values())
     _check_names(given)
     own = {name: given.pop(name) for name in BY_SET if name in given}
     job = Job(
-        source=str(source), target=target, task=task, group=group, time=time, seed=seed,
-        **{name: parse_setting(Job, name, text) for name, text in own.items()},
+        source=str(source), target=target, task=task, text=text, group=group, time=time, seed=seed,
+        **{name: parse_setting(Job, name, value) for name, value in own.items()},
     )  # fmt: skip
     check_settings(job)
     if max_time is not None:
         given["max_time"] = str(max_time)
-    asked = job.memory
-    job = job if asked is not None else replace(job, memory=default_memory())
+    if task not in TASKS:
+        raise SettingError(f"a task: {', '.join(TASKS)}", repr(task), f"{nearest(task, TASKS)}or leave it out")
+    asked = job
+    valid, test = shares_of(job)
+    job = replace(job, memory=job.memory or default_memory(), valid_fraction=valid, test_fraction=test)
     started = _prepare(job, given, console)
     choose_device(started.estimator.device)  # a missing one is refused now, not after the other rungs
     if out is None:
-        folder = RunFolder.create("runs", started.opened.app.data.name)
+        folder = RunFolder.create("runs", started.opened.name)
     else:
         folder = RunFolder.create(Path(out).parent, Path(out).name, exact=True)
     # Where a run streams, its sample depends on the memory, so whoever repeats it has to ask for as much.
-    repeated = job if started.opened.survey is not None else replace(job, memory=asked)
+    repeated = replace(asked, memory=job.memory if started.opened.streams else asked.memory)
     return _run(job, started, folder, command or _command(repeated, given, out), console)
 
 
@@ -160,7 +159,7 @@ def resume_run(path: str | Path, *, console: Console | None = None) -> RunFolder
 
 def _check_checkpoints(folder: RunFolder) -> None:
     """Refuse to go on where nothing intact is left to go on from, before the record is written anew."""
-    for phase in folder.checkpoints.iterdir() if folder.checkpoints.is_dir() else ():
+    for phase in sorted({step.parent for step in folder.checkpoints.rglob("step_*")}):
         try:
             CheckpointStore(phase).latest()
         except DamagedFileError as error:
@@ -207,15 +206,11 @@ class Prepared:
 
 
 def _prepare(job: Job, settings: Mapping[str, str], console: Console | None = None) -> Prepared:
-    opened = open_data(job, None if console is None else lambda text: console.print(text, markup=False, soft_wrap=True))
-    app, parts, data = opened.app, opened.parts, opened.app.data
-    seen = np.unique(app.y[parts.train])
-    if app.task == "classification" and len(seen) < 2:
-        mend = "leave out --time or --group, or add rows"
-        raise DataError("two classes or more among the training rows", f"only {seen[0]!s}", mend)
-    top = app.network(settings, random_state=job.seed, **opened.defaults)
-    columns = data.X.shape[1] if data.kind == "table" else int(np.prod(data.X.shape[1:]))
-    rungs = opened.rungs(baselines(app.task, data.kind, len(parts.train), columns, job.seed))
+    say = None if console is None else lambda text: console.print(text, markup=False, soft_wrap=True)
+    opened = open_data(job, settings, say)
+    opened.check()
+    top = opened.network(settings, job.seed)
+    rungs = opened.rungs(job.seed)
     rungs.append(Rung(top.name, "network", top.estimator, top.why, opened.stream(top.estimator, job.seed)))
     return Prepared(job, opened, top.estimator, rungs, top.name)
 
@@ -223,12 +218,12 @@ def _prepare(job: Job, settings: Mapping[str, str], console: Console | None = No
 def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: Console | None) -> RunFolder:
     """Climb the ladder inside the run's folder, whatever happens leaving a record of it."""
     begin = time.perf_counter()
-    opened, app, data = started.opened, started.opened.app, started.opened.app.data
+    opened = started.opened
     with RunLock(folder.path):
         started.estimator.checkpoint = str(folder.checkpoints)
         record = RunRecord(
-            name=folder.path.name, command=command, versions=versions(), seed=job.seed, task=app.task,
-            target=data.target, data=_data_record(opened), estimator=type(started.estimator).__name__,
+            name=folder.path.name, command=command, versions=versions(), seed=job.seed, task=opened.task,
+            target=opened.target, data=opened.record(), estimator=type(started.estimator).__name__,
             settings=_settings(started.estimator),
         )  # fmt: skip
         folder.write_config([*_settings(job), _named(record.estimator), *record.settings], f"{command}")
@@ -236,17 +231,14 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
         teller = _Teller(folder, record, console)
         with _terminable(), _ending(folder, record, begin, teller):
             teller.begin(started)
-            parts = {name: getattr(opened.parts, name) for name in ("train", "valid", "test")}
-            train, valid, test = ((data.take(rows).X, app.y[rows]) for rows in parts.values())
-            test = app.test if app.test is not None else test
-            with observed_by(ProgressBar("training", console), _MetricsFile(folder)):
-                metric = app.metric(valid[1], test[1])
-                ladder = climb(started.rungs, train, valid, test, metric, on_rung=teller.rung)
-            record.climbed(ladder)
+            with closing(_MetricsFile(folder)) as log, observed_by(ProgressBar("training", console), log):
+                ladder = climb(started.rungs, opened.contest(), on_rung=teller.rung)
+                record.climbed(ladder)
+                ladder.fitted[ladder.chosen] = opened.finish(ladder.fitted[ladder.chosen])
             _learned(record, ladder, started, folder)
             record.status, record.seconds = "finished", time.perf_counter() - begin
-            record.next_commands = _next(folder, job)
-            _show(record, folder, app, ladder, test)
+            record.next_commands = _next(folder, job, opened)
+            _show(record, folder, opened, ladder)
             folder.write_record(record)
             folder.log(record.verdict)
     return folder
@@ -307,12 +299,12 @@ class _Teller:
             self.console.print(text, markup=False, soft_wrap=True)
 
     def begin(self, started: Prepared) -> None:
-        app, data, parts = started.opened.app, started.opened.app.data, started.opened.parts
-        self.say(f"data   {data!r}".replace("Dataset(", "")[:-1] + started.opened.of_how_many)
-        for note in [*data.notes, *parts.notes]:
+        opened = started.opened
+        self.say(f"data   {opened.describe()}")
+        for note in opened.notes:
             self.say(f"note   {note}")
-        self.say(f"task   {app.task}: {app.why} (change with --task)")
-        self.say(f"split  {parts.how}")
+        self.say(f"task   {opened.task}: {opened.why} (change with --task)")
+        self.say(f"split  {opened.how}")
         self.say(f"run    {self.folder.path}")
 
     def rung(self, row: LadderRow) -> None:
@@ -343,7 +335,12 @@ class _MetricsFile:
             self.log = self.folder.metrics_log()
         elif event == "epoch" and self.log is not None:
             self.log.append(trainer.history[-1])
-        elif event == "stop" and self.log is not None:
+        elif event == "stop":
+            self.close()
+
+    def close(self) -> None:
+        """Close the file, also where training was broken off."""
+        if self.log is not None:
             self.log.close()
 
 
@@ -359,27 +356,15 @@ def _learned(record: RunRecord, ladder: Ladder, started: Prepared, folder: RunFo
     record.parameters = sum(p.numel() for p in network.network_.parameters())
 
 
-def _show(record: RunRecord, folder: RunFolder, app: Application, ladder: Ladder, test: Any) -> None:
+def _show(record: RunRecord, folder: RunFolder, opened: Opened, ladder: Ladder) -> None:
     """Write report and model card."""
     exhibits = []
     if record.history:
         network = next(e for e in ladder.fitted.values() if hasattr(e, "history_"))
         exhibits.append(learning_curves(record.history, network.best_epoch_))
-    chosen, prediction = ladder.fitted[ladder.chosen], ladder.predictions[ladder.chosen]
-    exhibits += app.exhibits(chosen, test, prediction)
+    exhibits += opened.exhibits(ladder)
     write_report(record, exhibits, folder.report)
     write_card(record, folder.card)
-
-
-def _data_record(opened: Opened) -> DataRecord:
-    app, parts, data, table = opened.app, opened.parts, opened.app.data, opened.app.kind == "table"
-    n_test = len(parts.test) if app.test is None else len(app.test[1])
-    return DataRecord(
-        name=data.name, kind=data.kind, rows=opened.rows, columns=data.X.shape[1] if table else None,
-        shape=None if table else list(data.X.shape[1:]), classes=app.classes, origin=data.origin,
-        fingerprint=opened.fingerprint, notes=[str(note) for note in (*data.notes, *parts.notes)],
-        split=SplitRecord(train=opened.train_rows, valid=len(parts.valid), test=n_test, how=parts.how),
-    )  # fmt: skip
 
 
 def _settings(holder: Any) -> list[SettingRecord]:
@@ -425,7 +410,7 @@ def _check_text(*texts: str | Path | None) -> None:
 
 def _check_names(settings: Mapping[str, str]) -> None:
     """Refuse settings that the job itself decides, and name the option that asks for them."""
-    options = {"source", "target", "task", "group", "time", "seed", "out"}
+    options = {"source", "target", "task", "text", "group", "time", "seed", "out"}
     for name, text in settings.items():
         if name == "checkpoint":
             mend = "leave it out: a run keeps its checkpoints in its own folder"
@@ -438,7 +423,7 @@ def _check_names(settings: Mapping[str, str]) -> None:
 
 def _command(job: Job, settings: Mapping[str, str], out: str | Path | None) -> str:
     words = ["gradus", "fit", job.source]
-    for name in ("target", "task", "group", "time", "seed"):
+    for name in ("target", "task", "text", "group", "time", "seed"):
         value = getattr(job, name)
         if value != settings_of(Job)[name].default:
             words += [f"--{name}", str(value)]
@@ -450,6 +435,6 @@ def _command(job: Job, settings: Mapping[str, str], out: str | Path | None) -> s
     return shlex.join(words + (["--out", str(out)] if out is not None else []))
 
 
-def _next(folder: RunFolder, job: Job) -> list[str]:
+def _next(folder: RunFolder, job: Job, opened: Opened) -> list[str]:
     run = shlex.quote(os.path.relpath(folder.path))
-    return [f"gradus predict {run} {shlex.quote(job.source)}", f"gradus inspect {run}"]
+    return [*opened.uses(run, shlex.quote(job.source)), f"gradus inspect {run}"]

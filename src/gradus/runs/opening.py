@@ -1,114 +1,51 @@
-"""A run's data, opened: read into memory where they fit, else surveyed and streamed."""
+"""A job's data, opened: recognised by kind, read into memory where they fit, else surveyed and streamed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-import torch
-
-from gradus.applications.base import Application, check_size
 from gradus.applications.kinds import recognise
-from gradus.core.errors import DataError, SettingError
-from gradus.core.randomness import derive
-from gradus.data.batches import Batch, Batches
-from gradus.data.dataset import Note
-from gradus.data.memory import GIB, memory_free
-from gradus.data.reading import larger_than, read
-from gradus.data.splitting import Split, split
-from gradus.data.streaming import WeightedBatches
-from gradus.data.survey import TableSurvey, survey_table
-from gradus.data.survey_images import ImageFolder, ImageSurvey, survey_images
-from gradus.data.tables import LARGEST, without_values_beyond
-from gradus.practice.baselines import Rung
+from gradus.core.errors import DataError
+from gradus.data.dataset import Dataset, Note
+from gradus.data.memory import GIB
+from gradus.data.reading import load_table, read, read_loaded
+from gradus.data.splitting import split
+from gradus.data.texts import text_column, with_texts
+from gradus.runs.opened import Opened
+from gradus.runs.opened_corpus import SHARE, is_corpus, open_corpus
+from gradus.runs.opened_rows import OpenedRows
+from gradus.runs.opened_series import is_series, open_series
+from gradus.runs.surveys import Say, default_memory, survey_source, understood
 
 if TYPE_CHECKING:
     from gradus.runs.job import Job
 
-__all__ = ["Opened", "default_memory", "open_data", "stream_of", "survey_source", "understood"]
+__all__ = ["TASKS", "open_data", "shares_of", "texts_of_table"]
 
-# Data take this share of free memory; the rest is for the copies that preparation and trees make of them.
-MEMORY_SHARE = 0.25
-Say = Callable[[str], None]
-
-
-def default_memory() -> float:
-    """Return the GiB of data a run holds unless told otherwise: a quarter of the memory that is free now."""
-    return max(round(MEMORY_SHARE * memory_free() / GIB, 3), 0.001)
+ROWS = ("classification", "regression")
+TASKS = ("auto", *ROWS, "forecast", "generate")
+_WORDS = {"table": "a table", "images": "images", "texts": "texts"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Opened:
-    """Data with their task and split.
-
-    Attributes
-    ----------
-    app : Application
-        The data in memory, understood: all of them, or a sample where they are streamed.
-    parts : Split
-        Training, validation and test rows of those in memory.
-    rows, train_rows : int
-        Rows of the whole, and of its training part.
-    fingerprint : str
-        SHA-256 of the whole.
-    survey : TableSurvey, ImageSurvey or None
-        What streams, if anything.
-    """
-
-    app: Application
-    parts: Split
-    rows: int
-    train_rows: int
-    fingerprint: str
-    survey: TableSurvey | ImageSurvey | None = None
-
-    @property
-    def of_how_many(self) -> str:
-        """Words to follow a description of the data in memory."""
-        return "" if self.survey is None else f", out of {self.rows:,} rows"
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """Settings of the network that suit many rows: fewer passes over them, larger batches."""
-        if self.survey is None:
-            return {}
-        rows, images = self.train_rows, self.app.kind == "images"
-        epochs = int(np.clip((2_000_000 if images else 50_000_000) // rows, 5, 40 if images else 200))
-        sizes = {"batch_size": 128} if images else {"batch_size": 1024 if rows > 1_000_000 else 256}
-        small = {"batch_size": 64} if rows <= 20_000 else sizes
-        return {"max_epochs": epochs, "patience": max(2, epochs // (6 if images else 10)), **small}
-
-    def rungs(self, below: Sequence[Rung]) -> list[Rung]:
-        """Return the rungs below the network, telling what they learn from."""
-        if self.survey is None:
-            return list(below)
-        of = f"; from a sample of {len(self.parts.train):,} of the {self.train_rows:,} training rows"
-        return [replace(rung, why=rung.why + of) for rung in below]
-
-    def stream(self, estimator: Any, seed: int) -> Callable[..., Batches] | None:
-        """Return what the network's ``fit_stream`` takes for all training rows; None where they are in memory.
-
-        Raises
-        ------
-        SettingError
-            If a setting asks for what a stream cannot give.
-        """
-        if self.survey is None:
-            return None
-        return stream_of(self.survey, self.app, estimator, derive(seed, "stream"))
+def shares_of(job: Job) -> tuple[float, float]:
+    """Return the shares for validation and test: those asked for, else what suits rows, or a plain text."""
+    usual = SHARE if is_corpus(job.source, job.task) else 0.2
+    test = usual if job.test_fraction is None else job.test_fraction
+    return (test if job.valid_fraction is None else job.valid_fraction), test
 
 
-def open_data(job: Job, say: Say | None = None) -> Opened:
+def open_data(job: Job, settings: Mapping[str, str], say: Say | None = None) -> Opened:
     """Open the data of a job, by streaming if they would take more than ``job.memory`` GiB.
 
     Parameters
     ----------
     job : Job
         With ``memory`` settled.
+    settings : mapping of str to str
+        Of the network; some shape the data too, such as how far to forecast.
     say : callable, optional
         Told what takes its time.
 
@@ -117,25 +54,53 @@ def open_data(job: Job, say: Say | None = None) -> Opened:
     GradusError
         If they cannot be used.
     """
+    if is_corpus(job.source, job.task):
+        return open_corpus(job)
     memory = (job.memory or default_memory()) * GIB
-    survey = survey_source(
-        job.source, memory, target=job.target, group=job.group, time=job.time, task=job.task,
-        test=job.test_fraction, valid=job.valid_fraction, seed=job.seed, say=say,
-    )  # fmt: skip
-    if survey is not None:
-        app = understood(survey, job.task)
-        return Opened(
-            app=app, parts=survey.split, rows=survey.rows, train_rows=survey.train_rows,
-            fingerprint=survey.fingerprint, survey=survey,
+    valid, test = shares_of(job)
+    if job.task in ("auto", *ROWS) and job.text in (None, "none"):
+        survey = survey_source(
+            job.source, memory, target=job.target, group=job.group, time=job.time, task=job.task,
+            test=test, valid=valid, seed=job.seed, say=say,
         )  # fmt: skip
-    data = read(job.source, target=job.target, group=job.group, time=job.time)
+        if survey is not None:
+            app = understood(survey, job.task)
+            return OpenedRows(
+                app=app, parts=survey.split, rows=survey.rows, train_rows=survey.train_rows,
+                fingerprint=survey.fingerprint, survey=survey,
+            )  # fmt: skip
+    table = load_table(job.source)
+    if table is not None and is_series(job, table.frame):
+        return open_series(job, table, settings)
+    if table is None:
+        data = read(job.source, target=job.target, group=job.group, time=job.time)
+    else:
+        data = read_loaded(table, target=job.target, group=job.group, time=job.time)
+    data, roles = texts_of_table(data, job.text)
+    if job.task not in ("auto", *ROWS):
+        needs = {"forecast": "a table of series in time", "generate": "plain text"}[job.task]
+        raise DataError(f"{needs} for --task {job.task}", f"{_WORDS[data.kind]} in {data.name}", "leave out --task")
     data = replace(data, notes=(*data.notes, *_too_large(Path(job.source), memory)))
     app = recognise(data, job.task)
     parts = split(
-        data, app.y, test=job.test_fraction, valid=job.valid_fraction, seed=job.seed,
+        data, app.y, test=test, valid=valid, seed=job.seed,
         stratify=app.task == "classification",
     )  # fmt: skip
-    return Opened(app=app, parts=parts, rows=len(data), train_rows=len(parts.train), fingerprint=data.fingerprint)
+    return OpenedRows(
+        app=app, parts=parts, rows=len(data), train_rows=len(parts.train), fingerprint=data.fingerprint, roles=roles
+    )
+
+
+def texts_of_table(data: Dataset, asked: str | None) -> tuple[Dataset, dict[str, str]]:
+    """Return a table's texts and their column, where one was named or recognised; else the data as they are."""
+    if data.kind != "table":
+        if asked not in (None, "none"):
+            raise DataError("a table with a column of texts", f"{_WORDS[data.kind]} in {data.name}", "leave out --text")
+        return data, {}
+    column = asked or text_column(data)
+    if column is None or column == "none":
+        return data, {}
+    return with_texts(data, column, asked=asked is not None), {"text": column}
 
 
 def _too_large(path: Path, memory: float) -> list[Note]:
@@ -144,130 +109,3 @@ def _too_large(path: Path, memory: float) -> list[Note]:
         return []
     why = f"{path.name} is more than memory={memory / GIB:g} GiB, and read whole; convert it to Parquet to stream it"
     return [Note("memory", why)]
-
-
-def survey_source(
-    source: str | Path,
-    memory: float,
-    *,
-    target: str | None = None,
-    group: str | None = None,
-    time: str | None = None,
-    task: str = "auto",
-    test: float = 0.2,
-    valid: float = 0.2,
-    seed: int = 0,
-    say: Say | None = None,
-) -> TableSurvey | ImageSurvey | None:
-    """Survey a source that takes more than ``memory`` bytes; None where it fits, or cannot be streamed.
-
-    Other parameters as in `gradus.data.survey.survey_table`.
-    """
-    found = larger_than(memory, source)
-    if found is None:
-        return None
-    size, n = found.n_bytes / GIB, found.n_rows
-    told = f"{n:,} {'images' if isinstance(found, ImageFolder) else 'rows'}, about {size:.2g} GiB"
-    if say is not None:
-        say(f"read   {source}: {told}; reading once to split, sample and check")
-    survey: TableSurvey | ImageSurvey
-    if isinstance(found, ImageFolder):
-        for role, value in (("target", target), ("group", group), ("time", time)):
-            if value is not None:
-                raise DataError(f"no {role} for a folder of images", repr(value), "its class folders are the target")
-        survey = survey_images(found, memory=memory, test=test, valid=valid, seed=seed)
-    else:
-        survey = survey_table(
-            found, memory=memory, target=target, group=group, time=time, task=task, test=test, valid=valid, seed=seed
-        )
-    note = Note("memory", _memory_note(told, memory, survey))
-    return replace(survey, data=replace(survey.data, notes=(note, *survey.data.notes)))
-
-
-def _memory_note(told: str, memory: float, survey: TableSurvey | ImageSurvey) -> str:
-    words = (
-        f"{told}: more than memory={memory / GIB:g} GiB; the network streams the {survey.train_rows:,} training rows"
-    )
-    words += f", the other rungs and the report see a sample of {len(survey.split.train):,} of them"
-    if isinstance(survey, TableSurvey):
-        words += "; kinds and scales of columns come from it, and a category that is not in it counts as unknown"
-    return words
-
-
-def understood(survey: TableSurvey | ImageSurvey, task: str = "auto") -> Application:
-    """Return the application of a survey's sample, with the task that the whole poses.
-
-    Raises
-    ------
-    DataError
-        If the target does not fit the task.
-    """
-    app = recognise(survey.data, survey.task if task == "auto" and isinstance(survey, TableSurvey) else task)
-    app.why = survey.why
-    if app.task == "regression" and isinstance(survey, TableSurvey):
-        check_size(np.array(survey.range), survey.data.target)
-    return app
-
-
-# ---- the network's stream ----
-
-
-def stream_of(survey: TableSurvey | ImageSurvey, app: Application, estimator: Any, seed: int) -> Callable[..., Batches]:
-    """Return the function that makes the network's batches of all training rows, once its encoder is fitted.
-
-    Raises
-    ------
-    SettingError
-        If a setting asks for what a stream cannot give.
-    """
-    if estimator.retrain != "none":
-        mend = "leave it out, or raise memory until the data fit"
-        raise SettingError("retrain=none for data larger than memory", f"{estimator.retrain!r}", mend)
-    weights = None if survey.classes is None else _class_weights(estimator.class_weight, app, survey.classes)
-    size = min(estimator.batch_size, survey.train_rows)
-
-    def batches(encode: Callable[..., Batch]) -> Batches:
-        def encoded(X: pd.DataFrame, y: pd.Series) -> Batch:
-            return {**encode(without_values_beyond(LARGEST, X, [])), "targets": _targets(app, y)}
-
-        found: Batches
-        if isinstance(survey, ImageSurvey):
-            found = survey.batches(batch_size=size, seed=seed)
-        else:
-            found = survey.batches(encoded, batch_size=size, seed=seed)
-        return found if weights is None else WeightedBatches(found, weights)
-
-    return batches
-
-
-def _targets(app: Application, y: pd.Series) -> torch.Tensor:
-    """Return class numbers or float32 as an estimator makes them of all targets.
-
-    Not by its own encoder, which would look in each piece for what only the whole can show, such as how many classes
-    there are, and changes Python's filters of warnings meanwhile, which threads share.
-    """
-    values = app.encode(y)
-    if app.task == "regression":
-        return torch.from_numpy(values.astype(np.float32))
-    codes = np.searchsorted(app.labels, values).clip(0, len(app.labels) - 1)
-    strange = values[app.labels[codes] != values]
-    if len(strange):
-        mend = "leave the file alone while a run reads it"
-        raise DataError("the classes that the first pass found", repr(strange[:1].tolist()[0]), mend)
-    return torch.from_numpy(codes.astype(np.int64))
-
-
-def _class_weights(asked: Any, app: Application, counts: Mapping[Any, int]) -> list[float] | None:
-    """Return the weight of each class in the order of its number: of all training rows, not of a batch's."""
-    if asked is None:
-        return None
-    labels = app.encode(pd.Series(list(counts)))
-    rows = np.array(list(counts.values()), dtype=np.float64)
-    if asked == "balanced":
-        table = dict(zip(labels.tolist(), rows.sum() / (len(rows) * rows), strict=True))
-    else:
-        table = {label: float(asked.get(label, 1.0)) for label in labels.tolist()}
-    if min(table.values()) <= 0:
-        mend = "drop the rows of that class from the file instead"
-        raise SettingError("class weights above 0 for data larger than memory", "0", mend)
-    return [float(table[label]) for label in sorted(table)]

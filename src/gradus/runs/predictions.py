@@ -29,17 +29,19 @@ from gradus.data.parquet import PARQUET, ParquetSource, is_parquet_folder
 from gradus.data.reading import read
 from gradus.data.survey_images import SIZED
 from gradus.data.tables import LARGEST, without_values_beyond
+from gradus.data.texts import lines_of, with_texts
 from gradus.estimators.gradient import ANSWER_BYTES, ANSWER_ROWS
 from gradus.estimators.persistence import load
 from gradus.practice.answers import predict
-from gradus.practice.baselines import Part
 from gradus.runs.job import prepare_again
+from gradus.runs.opened_rows import OpenedRows
+from gradus.runs.other_answers import corpus_frame, forecast_frame
 from gradus.runs.record import RunFolder, RunRecord
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["predict_blocks", "predict_run", "predict_to"]
+__all__ = ["check_finished", "fitted_model", "predict_blocks", "predict_run", "predict_to"]
 
 # Beyond this many classes a column of probabilities each is more than anyone reads.
 MAX_PROBABILITY_COLUMNS = 30
@@ -102,14 +104,15 @@ def predict_blocks(path: str | Path, data: str | Path, *, console: Console | Non
     """
     folder = RunFolder.open(path)
     record = folder.read_record()
-    if record.status == "finished" and (record.data is None or record.rung(record.chosen) is None):
-        where = f"a finished run's data and choice in {folder.record_file}"
-        raise DamagedFileError(where, "a record without them", "restore the file or fit again")
-    if record.chosen is None or record.data is None:
-        raise DataError("a finished run", f"one that is {record.status}", f"finish it with `gradus resume {path}`")
+    check_finished(folder, record)
     notes = _Notes(console)
+    if record.data is not None and record.data.kind in ("series", "corpus"):
+        answer = forecast_frame if record.data.kind == "series" else corpus_frame
+        yield answer(fitted_model(folder, record)[0], data, record, notes.add)
+        notes.tell()
+        return
     rows = _rows(data, record, notes)
-    model, columns = _model(folder, record)
+    model, columns = fitted_model(folder, record)
     strange = _Strange(columns)
     for X, names in rows.blocks(columns):
         if isinstance(X, pd.DataFrame):
@@ -157,7 +160,12 @@ class _Whole:
 
     def __init__(self, data: str | Path, record: RunRecord, notes: _Notes) -> None:
         size, channels = _shape(record)
-        self.data = read(str(data), require_target=False, image_size=size, channels=channels)
+        roles = {} if record.data is None else record.data.roles
+        path = Path(data).expanduser()
+        lines = lines_of(path, roles["text"]) if "text" in roles else None
+        self.data = lines or read(str(data), require_target=False, image_size=size, channels=channels)
+        if "text" in roles and self.data.kind == "table":
+            self.data = with_texts(self.data, roles["text"], asked=True)
         _check_kind(self.data.kind, record)
         notes.add(self.data.notes)
 
@@ -246,7 +254,8 @@ def _at_once(size: tuple[int, int], channels: int) -> int:
 def _rows(data: str | Path, record: RunRecord, notes: _Notes) -> _Whole | _Table | _Images:
     """Return what reads the data in the way that suits them."""
     path = Path(data).expanduser()
-    if str(data).strip() and (is_parquet_folder(path) or (path.is_file() and path.suffix.lower() in PARQUET)):
+    table = record.data is not None and record.data.kind == "table"
+    if table and str(data).strip() and (is_parquet_folder(path) or (path.is_file() and path.suffix.lower() in PARQUET)):
         source = ParquetSource(path)
         if source.n_rows > BLOCK and not source.holds_bytes():
             return _Table(source, record, notes)
@@ -268,11 +277,29 @@ def _shape(record: RunRecord) -> tuple[tuple[int, int] | None, int | None]:
 def _check_kind(kind: str, record: RunRecord) -> None:
     fitted = "" if record.data is None else record.data.kind
     if kind != fitted:
-        words = {"table": "a table", "images": "images"}
+        words = {"table": "a table", "images": "images", "texts": "texts"}
         raise DataError(f"{words[fitted]}, as the run was fitted on", words[kind], "pass data of the same kind")
 
 
 # ---- the model ----
+
+
+def check_finished(folder: RunFolder, record: RunRecord) -> None:
+    """Refuse a run without a model to answer with.
+
+    Raises
+    ------
+    DataError
+        If the run is not finished.
+    DamagedFileError
+        If its record lacks what a finished run has.
+    """
+    if record.status == "finished" and (record.data is None or record.rung(record.chosen) is None):
+        where = f"a finished run's data and choice in {folder.record_file}"
+        raise DamagedFileError(where, "a record without them", "restore the file or fit again")
+    if record.chosen is None or record.data is None:
+        mend = f"finish it with `gradus resume {folder.path}`"
+        raise DataError("a finished run", f"one that is {record.status}", mend)
 
 
 class _Column(NamedTuple):
@@ -283,8 +310,16 @@ class _Column(NamedTuple):
     known: Collection[str]
 
 
-def _model(folder: RunFolder, record: RunRecord) -> tuple[Any, dict[str, _Column]]:
-    """Return the chosen model, fitted, and how each column of its table is read."""
+def fitted_model(folder: RunFolder, record: RunRecord) -> tuple[Any, dict[str, _Column]]:
+    """Return the chosen model, fitted, and how each column of its table is read.
+
+    Raises
+    ------
+    DataError
+        If the run's data, of which a classical model is made again, are gone or have changed.
+    DamagedFileError
+        If the network is damaged or gone.
+    """
     chosen = record.rung(record.chosen)
     if chosen is not None and chosen.kind == "network":
         if not folder.model.is_dir():
@@ -297,14 +332,14 @@ def _model(folder: RunFolder, record: RunRecord) -> tuple[Any, dict[str, _Column
     rung = next((r for r in prepared.rungs if r.name == record.chosen), None)
     if rung is None:
         raise DataError("a model of this version's ladder", repr(record.chosen), "fit again")
-    app, rows = prepared.opened.app, prepared.opened.parts.train
-    train = Part(app.data.take(rows).X, app.y[rows])
-    model = rung.estimator.fit(train.X, train.y)
-    if not isinstance(train.X, pd.DataFrame) or rung.kind == "trivial":
+    opened = prepared.opened
+    model = opened.finish(opened.contest().fit(rung.estimator, rung))
+    train_X = opened.app.data.take(opened.parts.train).X if isinstance(opened, OpenedRows) else None
+    if not isinstance(train_X, pd.DataFrame) or rung.kind == "trivial":
         return model, {}
     columns = {}
-    for column in infer_columns(train.X):
-        values = train.X[column.name]
+    for column in infer_columns(train_X):
+        values = train_X[column.name]
         form = written_as(values) if column.kind == "date" else None
         columns[column.name] = _Column(column.kind, form, as_text(values) if column.kind == "category" else ())
     return model, columns

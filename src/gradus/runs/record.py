@@ -78,6 +78,7 @@ class MetricRecord(_Record):
     higher_is_better: bool
     unit: str = ""
     meaning: str = ""
+    counted: str = "rows"
 
 
 class RungRecord(_Record):
@@ -96,7 +97,7 @@ class RungRecord(_Record):
 
 
 class SplitRecord(_Record):
-    """Rows in each part, and how they were parted."""
+    """Rows in each part (characters of a text, values of series), and how they were parted."""
 
     train: int
     valid: int
@@ -110,6 +111,8 @@ class DataRecord(_Record):
     name: str
     kind: str
     rows: int
+    counted: str = "rows"
+    roles: dict[str, str] = Field(default_factory=dict)
     columns: int | None = None
     shape: list[int] | None = None
     classes: list[str] | None = None
@@ -198,19 +201,18 @@ class RunRecord(_Record):
             raise DamagedFileError(f"a run's record in {where}", f"{place}: {first['msg']}", mend) from error
 
     def climbed(self, ladder: Any) -> RunRecord:
-        """Take in a climbed `gradus.practice.baselines.Ladder`; returns self."""
-        from gradus.practice.metrics import METRICS
-
+        """Take in a climbed `gradus.practice.ladder.Ladder`; returns self."""
         metric = ladder.metric
         self.metric = MetricRecord(
             name=metric.name,
             higher_is_better=metric.higher_is_better,
             unit=metric.unit,
             meaning=metric.meaning,
+            counted=ladder.counted,
         )
         self.ladder = [rung_record(row, metric.unit) for row in ladder.rows]
         self.chosen, self.verdict, self.ties = ladder.chosen, ladder.verdict(), list(ladder.ties)
-        self.test_scores = {n: _score(s, METRICS[n].unit) for n, s in ladder.test_scores.items()}
+        self.test_scores = {n: _score(s, ladder.units[n]) for n, s in ladder.test_scores.items()}
         return self
 
     def rung(self, name: str | None) -> RungRecord | None:
@@ -223,7 +225,7 @@ def _score(score: Any, unit: str) -> ScoreRecord:
 
 
 def rung_record(row: Any, unit: str = "") -> RungRecord:
-    """Turn a `gradus.practice.baselines.LadderRow` into a record."""
+    """Turn a `gradus.practice.ladder.LadderRow` into a record."""
     found: dict[str, Any] = {k: getattr(row, k) for k in RungRecord.model_fields}
     for part in ("valid", "test"):
         found[part] = None if found[part] is None else _score(found[part], unit)

@@ -173,6 +173,7 @@ def _shown(exhibit: Exhibit, number: int | None) -> dict[str, Any]:
         "width": layout.get("width"),
         "table": None if exhibit.table is None else _table(exhibit.table),
         "pictures": pictures,
+        "passages": exhibit.passages,
     }
 
 

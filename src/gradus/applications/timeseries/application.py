@@ -56,6 +56,10 @@ class SeriesApplication:
         Gaps filled; ``series.notes`` tells how many.
     why : str
         Why the table is taken for a series.
+    target : str or None
+        The column that is forecast, where it is one.
+    roles : dict of str to str
+        Columns of the stamps ("time") and of the names of series ("by"), where the table has them.
     season, horizon, origins : int
         Steps of a season, steps ahead, origins of each part.
 
@@ -92,6 +96,9 @@ class SeriesApplication:
         if target is None and layout is not None:
             wanted = layout.targets[0] if len(layout.targets) == 1 else list(layout.targets)
         self.name = name
+        self._wanted = wanted
+        self.target: str | None = wanted if isinstance(wanted, str) else None
+        self.roles = {role: str(column) for role, column in (("time", time), ("by", by)) if column is not None}
         self.series: SeriesSet = read_series(frame, time=time, target=wanted, by=by, gaps="fill")
         self.season = season_of(self.series.step)
         shortest = min(self.series.lengths)
@@ -143,6 +150,12 @@ class SeriesApplication:
     def finish(self, estimator: ForecastEstimator) -> ForecastEstimator:
         """Fit to the whole history, for the forecasts that count."""
         return estimator.fit(self.series)
+
+    def history(self, frame: pd.DataFrame) -> SeriesSet:
+        """Read a newer history from a table with the same columns."""
+        return read_series(
+            frame, time=self.roles.get("time"), target=self._wanted, by=self.roles.get("by"), gaps="fill"
+        )
 
     def exhibits(self, fitted: ForecastEstimator, tested: dict[str, Backtest]) -> Iterator[Exhibit]:
         """Yield the way ahead, earlier forecasts with what came, errors by step, and residuals.

@@ -61,6 +61,8 @@ class Backtest:
         Steps ahead, steps between origins, and how many origins' forecasts overlap.
     interval : float
         Nominal coverage of ``low`` to ``high``.
+    model : ForecastEstimator
+        The copy fitted last: to the history before the last origin at which it learned.
     """
 
     forecasts: pd.DataFrame
@@ -68,6 +70,7 @@ class Backtest:
     step: int
     overlap: int
     interval: float
+    model: ForecastEstimator
 
     @property
     def n_origins(self) -> int:
@@ -189,7 +192,8 @@ def backtest(
     forecasts = pd.concat(parts, ignore_index=True)
     if not len(forecasts):
         raise InputError("observed values to judge by", "only gaps", "name other origins")
-    return Backtest(forecasts=forecasts, horizon=ahead, step=apart, overlap=-(-ahead // apart), interval=interval)
+    overlap = -(-ahead // apart)
+    return Backtest(forecasts=forecasts, horizon=ahead, step=apart, overlap=overlap, interval=interval, model=fitted)
 
 
 class _Judge:

@@ -1,0 +1,99 @@
+"""Answers of runs that did not learn rows with a target: forecasts of series, the cost of texts, samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradus.applications.timeseries.series import SeriesSet, read_series
+from gradus.core.errors import DataError
+from gradus.data.dataset import Note
+from gradus.data.reading import load_table
+from gradus.data.texts import read_corpus
+from gradus.runs.record import RunRecord
+
+__all__ = ["corpus_frame", "forecast_frame", "paths_frame"]
+
+Tell = Callable[[Iterable[Note]], None]
+LEVELS = {"0.5": "prediction", "0.05": "low", "0.95": "high"}
+
+
+def forecast_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> pd.DataFrame:
+    """Forecast what follows the history in a table like the one fitted.
+
+    Parameters
+    ----------
+    model : ForecastEstimator
+        Fitted.
+    data : str or Path
+        A table with the columns that were fitted, of any length.
+    record : RunRecord
+        Of the run.
+    tell : callable
+        Given the notes on what was filled.
+
+    Returns
+    -------
+    DataFrame
+        One row a series and step: ``series``, ``time``, ``step``, ``prediction``, and the 90 % interval ``low`` to
+        ``high``.
+
+    Raises
+    ------
+    DataError
+        If it is no table, or lacks a column.
+    """
+    table = load_table(data)
+    if table is None:
+        raise DataError("a table of series, as the run was fitted on", repr(str(data)), "pass a CSV or Parquet file")
+    roles = {} if record.data is None else record.data.roles
+    frame = table.frame.rename(columns=str)
+    wanted: Any = record.target or [str(n) for n in SeriesSet.from_plain(model.series_).names]
+    named = [wanted] if isinstance(wanted, str) else list(wanted)
+    for column in (*roles.values(), *named):
+        if column not in frame.columns:
+            raise DataError(f"the column {column!r}", "a table without it", "pass every column the run was fitted on")
+    series = read_series(frame, time=roles.get("time"), target=wanted, by=roles.get("by"), gaps="fill")
+    tell(series.notes)
+    found = model.forecast(series=series, levels=[float(level) for level in LEVELS])
+    return found.rename(columns=LEVELS)
+
+
+def corpus_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> pd.DataFrame:
+    """Say how surprising texts are to a language model: one row a file.
+
+    Returns
+    -------
+    DataFrame
+        ``text`` (the file), ``characters``, ``bits_per_byte`` and ``perplexity`` a character.
+    """
+    corpus = read_corpus(data)
+    tell(corpus.notes)
+    rows = []
+    for name, text in zip(corpus.names, corpus.texts, strict=True):
+        nats = -float(np.sum(model.token_log_probabilities([text])[0]))
+        size = len(text.encode("utf-8", "surrogatepass"))
+        each = {"bits_per_byte": nats / math.log(2) / size, "perplexity": math.exp(min(700.0, nats / len(text)))}
+        rows.append({"text": name, "characters": len(text), **each})
+    return pd.DataFrame(rows)
+
+
+def paths_frame(model: Any, n: int, seed: int | None) -> pd.DataFrame:
+    """Draw ways in which the fitted series may go on: one row a path, series and step.
+
+    Returns
+    -------
+    DataFrame
+        ``path`` (from 1), ``series``, ``time``, ``step`` and ``value``.
+    """
+    drawn = model.sample(n, random_state=seed)
+    frame = model.forecast(levels=(0.5,)).drop(columns="0.5")
+    # (path, step) or (path, step, series) to rows of one path, series by series
+    values = drawn if drawn.ndim == 2 else drawn.transpose(0, 2, 1).reshape(n, -1)
+    parts = [frame.assign(value=values[k]) for k in range(n)]
+    return pd.concat(parts, keys=range(1, n + 1), names=["path"]).reset_index(level="path").reset_index(drop=True)

@@ -1,0 +1,66 @@
+"""Samples of a run's model: texts that go on from a prompt, ways in which series may go on."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gradus.core.errors import DataError, SettingError
+from gradus.runs.other_answers import paths_frame
+from gradus.runs.predictions import check_finished, fitted_model
+from gradus.runs.record import RunFolder
+
+__all__ = ["sample_run"]
+
+
+def sample_run(path: str | Path, n: int = 1, *, seed: int | None = None, **rule: Any) -> list[str] | pd.DataFrame:
+    """Draw from the model a run chose.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run's folder.
+    n : int
+        Number of samples, 1 or more.
+    seed : int, optional
+        The same seed draws the same; without one every call differs.
+    **rule
+        Of texts only: ``prompt``, ``length``, ``temperature``, ``top_k``, ``top_p``; None leaves one at its default.
+
+    Returns
+    -------
+    list of str, or DataFrame
+        Texts, prompt included; or of series one row a path, series and step.
+
+    Raises
+    ------
+    DataError
+        If the run's model answers rows, and draws nothing.
+    SettingError
+        If a setting is not one of its model.
+    """
+    folder = RunFolder.open(path)
+    record = folder.read_record()
+    check_finished(folder, record)
+    kind = "" if record.data is None else record.data.kind
+    if kind not in ("corpus", "series"):
+        received = f"one that answers {record.task}"
+        raise DataError("a run whose model can be sampled", received, f"use `gradus predict {path} DATA`")
+    if n < 1:
+        raise SettingError("1 sample or more", str(n), "write for example -n 3")
+    given = {name: value for name, value in rule.items() if value is not None}
+    if kind == "series" and given:
+        raise SettingError("no setting of texts for series in time", next(iter(given)), "leave it out")
+    model = fitted_model(folder, record)[0]
+    if kind == "series":
+        return paths_frame(model, n, seed)
+    known = inspect.signature(model.sample).parameters
+    for name in given:
+        if name not in known:
+            mend = f"{record.chosen} has temperature and length; leave this one out"
+            raise SettingError(f"a setting of samples of {record.chosen}", repr(name), mend)
+    found: list[str] = model.sample(n, random_state=seed, **given)
+    return found
