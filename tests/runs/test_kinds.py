@@ -301,3 +301,40 @@ def test_real_sources_are_recognised(data_home, here):
     Path("part.txt").write_bytes(words)
     assert fit_source("part.txt", settings=SMALL_TEXT, out="run").read_record().chosen == "6-grams"
     assert Path("run/report.html").stat().st_size > 10_000
+
+
+# ---- pairs of texts ----
+
+
+def test_pairs_of_texts_are_translated(here):
+    words = {"one": "uno", "two": "due", "three": "tre", "cats": "gatti", "dogs": "cani", "see": "vedono"}
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(90):
+        who, whom = rng.permutation(["cats", "dogs"])
+        a, b = rng.choice(["one", "two", "three"], 2)
+        rows.append(f"{a} {who} see {b} {whom}")
+    said = [" ".join(words[word] for word in row.split()) for row in rows]
+    for row, written in zip(["one", "two", "three", "cats", "dogs", "see"] * 3, list(words.values()) * 3, strict=True):
+        rows.append(row)
+        said.append(written)
+    pd.DataFrame({"english": rows, "italian": said}).to_csv("pairs.csv", index=False)
+    settings = {"max_epochs": "2", "width": "16"}
+    run = fit_source("pairs.csv", target="italian", task="translate", settings=settings, out="run")
+    record = run.read_record()
+    assert (record.task, record.data.kind, record.data.roles) == ("translate", "texts", {"text": "english"})
+    assert [r.name for r in record.ladder][:2] == ["copy of the source", "word by word"]
+    assert record.metric.name == "character_error" and record.rung("word by word").test.value == 0.0
+    assert record.chosen == "word by word" and set(record.test_scores) == {"character_error", "exact"}
+    Path("new.txt").write_text("three dogs see one cats\n")
+    assert predict_run("run", "new.txt")["prediction"].tolist() == ["tre cani vedono uno gatti"]
+    assert "Worst answers" in run.report.read_text()
+    with pytest.raises(DataError, match="two columns of texts"):
+        fit_source("iris", task="translate", out="other")
+
+
+def test_a_target_of_sentences_is_written_not_chosen(here):
+    rows = [f"this is the sentence of number {k} here" for k in range(60)]
+    said = [f"ecco la frase che ha numero {k} qui" for k in range(60)]
+    pd.DataFrame({"a": rows, "b": said}).to_csv("pairs.csv", index=False)
+    assert inspect_source("pairs.csv", target="b")["task"] == "translate"

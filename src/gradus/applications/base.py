@@ -19,7 +19,7 @@ from gradus.estimators.exhibit import Exhibit
 
 __all__ = ["Application", "Candidate", "Task", "check_size"]
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "translate"]
 
 
 class Candidate(NamedTuple):
@@ -37,7 +37,7 @@ class Application(ABC):
     ----------
     data : Dataset
         As it was read, with a target.
-    task : {"auto", "classification", "regression"}
+    task : {"auto", "classification", "regression", "translate"}
         ``auto`` infers it from the target; the reason is kept in ``why``.
 
     Raises
@@ -61,6 +61,8 @@ class Application(ABC):
     def encode(self, y: Any) -> np.ndarray:
         """Return targets as class labels of one type, or as numbers."""
         values = np.asarray(y)
+        if self.task == "translate":
+            return np.array([str(text) for text in values], dtype=object)
         if self.task == "classification":
             if values.dtype.kind == "f":
                 every = np.asarray(self.data.y)  # the test part is named as the whole is
@@ -99,6 +101,8 @@ class Application(ABC):
         """
         if self.task == "classification":
             return "accuracy"
+        if self.task == "translate":
+            return "character_error"
         return "r2" if all(np.ptp(y) > 0 for y in parts) else "mae"
 
     def network(self, settings: Mapping[str, str], **fixed: Any) -> Candidate:
@@ -171,6 +175,8 @@ def check_size(numbers: np.ndarray, target: str | None) -> None:
 
 
 def _task_of(data: Dataset, task: str) -> tuple[Task, str]:
+    if task == "translate":
+        return "translate", "as asked"
     if task == "classification":
         return "classification", "as asked"
     if np.asarray(data.y).dtype.kind in "mM":

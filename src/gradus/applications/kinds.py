@@ -33,6 +33,14 @@ __all__ = ["KINDS", "Images", "Table", "recognise"]
 # Above this many rows a larger batch costs little accuracy and saves much time.
 LARGE = 20_000
 
+_NETWORKS = {
+    "convolutional": ("convolutional network", "sees neighbouring pixels together, wherever they are"),
+    "lenet": ("LeNet-5", "sees neighbouring pixels together, wherever they are"),
+    "resnet": ("residual network", "sees neighbouring pixels together, and deepens without harm"),
+    "vit": ("vision transformer", "relates every patch of the image to every other"),
+    "mlp": ("multilayer perceptron", "learns combinations of pixels, each at its place"),
+}
+
 
 def _closeness(y: np.ndarray, answers: np.ndarray) -> float:
     return -float(np.abs(y - answers).mean())
@@ -109,36 +117,50 @@ class Images(Application):
         return ImageClassifier, defaults
 
     def _describe(self, estimator: Any) -> tuple[str, Any, str]:
-        if estimator.network == "mlp":
-            return "multilayer perceptron", estimator, "learns combinations of pixels, each at its place"
-        return "convolutional network", estimator, "sees neighbouring pixels together, wherever they are"
+        name, why = _NETWORKS[estimator.network]
+        if estimator.start_from is not None:
+            name, why = "network begun before", f"begins with what the model in {estimator.start_from} has learned"
+        return name, estimator, why
 
     def exhibits(self, estimator: Any, test: tuple[Any, np.ndarray], prediction: Any) -> Iterator[Exhibit]:
         """Yield example pictures, answers, first-layer filters and the worst pictures."""
         X, y = test
         yield example_pictures(self.data.X, self.y)
         yield from of_classes(y, prediction, np.unique(self.y).tolist())
+        if getattr(estimator, "augment", "none") != "none":  # a baseline has none
+            yield _augmented(estimator, self.data.X)
         filters = _filters(estimator)
         if filters is not None:
             yield filters
         yield worst_errors_pictures(X, y, prediction, scale=self.data.scale)
 
 
+def _augmented(estimator: Any, images: np.ndarray, shown: int = 4, times: int = 5) -> Exhibit:
+    """Return what training sees of a few images: each as it is, and changed some times."""
+    chosen = images[np.linspace(0, len(images) - 1, shown).astype(int)]
+    chosen = chosen[..., None] if chosen.ndim == 3 else chosen
+    scale = float(np.max(images)) or 1.0
+    pictures = [
+        Picture.of(picture, "as it is" if i == 0 else f"changed, {i}", scale)
+        for again in zip(*([chosen, *estimator.augmented(chosen, times)]), strict=True)
+        for i, picture in enumerate(again)
+    ]
+    caption = f"Images as they are, and as training saw them: {estimator.augment.replace(',', ', ')}."
+    return Exhibit("Changed copies", caption, "learning", pictures=tuple(pictures))
+
+
 def _filters(estimator: Any) -> Exhibit | None:
-    """Return the first convolution's filters as pictures, if the estimator has one."""
-    blocks = getattr(getattr(getattr(estimator, "network_", None), "body", None), "blocks", None)
-    if blocks is None:
-        return None
-    kernels = blocks[0].weight.detach().cpu().numpy()
-    if kernels.shape[1] not in (1, 3):
+    """Return what the first layer looks for as pictures, if they can be shown."""
+    kernels = estimator.filters() if hasattr(estimator, "filters") else None
+    if kernels is None or kernels.shape[-1] not in (1, 3):
         return None
     pictures = []
     for i, kernel in enumerate(kernels[:64]):
         span = np.abs(kernel).max() or 1.0
-        pictures.append(Picture.of((kernel.transpose(1, 2, 0) / span + 1) / 2, f"{i}", scale=1.0))
+        pictures.append(Picture.of((kernel / span + 1) / 2, f"{i}", scale=1.0))
     return Exhibit(
         "Filters of the first layer",
-        "What each channel of the first convolution looks for: bright pixels excite it, dark ones inhibit it, "
+        "What each unit of the first layer looks for: bright pixels excite it, dark ones inhibit it, "
         "middle grey it ignores.",
         "learning",
         pictures=tuple(pictures),

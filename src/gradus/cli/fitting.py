@@ -48,7 +48,7 @@ def fit(
     source: Annotated[str, typer.Argument(help="A file, a folder or the name of a data set, such as digits.")],
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
     task: Annotated[
-        Literal["auto", "classification", "regression", "forecast", "generate"],
+        Literal["auto", "classification", "regression", "translate", "forecast", "generate"],
         typer.Option(help="What kind of answer; auto infers it: forecast goes on with series, generate with a text."),
     ] = "auto",
     text: Annotated[
@@ -87,6 +87,7 @@ def fit(
     if max_time is not None and not 0 < max_time < math.inf:
         raise SettingError("--max-time above 0 seconds", f"{max_time:g}", "leave it out for no limit")
     from gradus.runs.job import fit_source
+    from gradus.training.distribution import is_first
 
     run = fit_source(
         source,
@@ -99,9 +100,10 @@ def fit(
         max_time=max_time,
         group=group,
         time=time,
-        console=progress_console(quiet),
+        console=progress_console(quiet or not is_first()),
     )
-    _answer(run, as_json)
+    if is_first():
+        _answer(run, as_json)
 
 
 def resume(
@@ -111,8 +113,11 @@ def resume(
 ) -> None:
     """Go on with a run from its last complete checkpoint."""
     from gradus.runs.job import resume_run
+    from gradus.training.distribution import is_first
 
-    _answer(resume_run(run, console=progress_console(quiet)), as_json)
+    resumed = resume_run(run, console=progress_console(quiet or not is_first()))
+    if is_first():
+        _answer(resumed, as_json)
 
 
 def _answer(run: RunFolder, as_json: bool) -> None:

@@ -14,6 +14,8 @@ from gradus.core.errors import SettingError, nearest
 
 __all__ = ["add_to", "config", "describe"]
 
+JOB = "job"
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands of this file."""
@@ -21,14 +23,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def describe(estimator: str) -> list[dict[str, Any]]:
-    """Return each setting of an estimator: name, default, meaning, unit, allowed values."""
-    if estimator not in PUBLIC:
+    """Return each setting of an estimator, or of every run ("job"): name, default, meaning, unit, allowed values."""
+    if estimator != JOB and estimator not in PUBLIC:
         raise SettingError(
-            "the name of an estimator", repr(estimator), f"{nearest(estimator, PUBLIC)}see `gradus config`"
+            "the name of an estimator, or job", repr(estimator), f"{nearest(estimator, PUBLIC)}see `gradus config`"
         )
     from gradus.core.options import settings_of
 
-    cls = getattr(import_module(PUBLIC[estimator]), estimator)
+    cls = _job() if estimator == JOB else getattr(import_module(PUBLIC[estimator]), estimator)
     return [
         {
             "name": s.name,
@@ -45,12 +47,14 @@ def describe(estimator: str) -> list[dict[str, Any]]:
 
 
 def config(
-    estimator: Annotated[str | None, typer.Argument(help="Name of an estimator; without one, all are listed.")] = None,
+    estimator: Annotated[
+        str | None, typer.Argument(help="Name of an estimator, or job: of every run. Without one, all are listed.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
 ) -> None:
     """Show every setting with its default, meaning, unit and range."""
     if as_json:
-        emit_json(describe(estimator) if estimator else {name: describe(name) for name in PUBLIC})
+        emit_json(describe(estimator) if estimator else dict(_all()))
         return
     if estimator is None:
         table(
@@ -67,4 +71,10 @@ def config(
 
 
 def _all() -> list[tuple[str, list[dict[str, Any]]]]:
-    return [(name, describe(name)) for name in PUBLIC]
+    return [(name, describe(name)) for name in (JOB, *PUBLIC)]
+
+
+def _job() -> Any:
+    from gradus.runs.job import Job
+
+    return Job

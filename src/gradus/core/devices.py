@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from gradus.core.errors import DeviceError, SettingError
 
-__all__ = ["available_devices", "choose_device"]
+__all__ = ["available_devices", "choose_device", "holds", "processes_launched"]
+
+# Share of a device's free memory that data may take; the rest is for copies, weights and activations.
+DATA_SHARE = 0.4
 
 
 def available_devices() -> list[str]:
@@ -26,6 +31,9 @@ def available_devices() -> list[str]:
 def choose_device(device: str | torch.device = "auto") -> torch.device:
     """Return the torch device for ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
 
+    Where several processes train together, each one's ``"auto"`` and ``"cuda"`` is the GPU of its number on its
+    machine; processes that outnumber the GPUs share them.
+
     Raises
     ------
     SettingError
@@ -39,6 +47,8 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     device(type='cpu')
     """
     present = available_devices()
+    if str(device) in ("auto", "cuda") and present[0].startswith("cuda"):
+        return torch.device(f"cuda:{_local_rank() % torch.cuda.device_count()}")
     if str(device) == "auto":
         return torch.device(present[0])
     try:
@@ -51,3 +61,46 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     if name not in present:
         raise DeviceError(f"one of the devices present ({', '.join(present)})", name, "set device='auto'")
     return torch.device(name)
+
+
+def processes_launched() -> int:
+    """Return the number of processes that a launcher such as torchrun started together, 1 without one.
+
+    Raises
+    ------
+    SettingError
+        If the environment names a number that is none.
+
+    Examples
+    --------
+    >>> processes_launched()
+    1
+    """
+    if "RANK" not in os.environ:  # some set the other alone
+        return 1
+    return _number("WORLD_SIZE", 1)
+
+
+def _local_rank() -> int:
+    return _number("LOCAL_RANK", 0) if processes_launched() > 1 else 0
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise SettingError(f"a whole number in the environment's {name}", repr(text), "start it with torchrun")
+    return int(text)
+
+
+def holds(device: torch.device, n_bytes: int) -> bool:
+    """Whether training data of this size may lie on the device as a whole.
+
+    Only cuda tells how much memory is free; elsewhere device and processor share one memory, where the data lie
+    already.
+
+    Examples
+    --------
+    >>> holds(torch.device("cpu"), 1 << 40)
+    True
+    """
+    return device.type != "cuda" or n_bytes <= DATA_SHARE * torch.cuda.mem_get_info(device)[0]

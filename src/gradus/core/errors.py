@@ -14,6 +14,7 @@ __all__ = [
     "LockedError",
     "MissingExtraError",
     "NonFiniteError",
+    "PeerError",
     "SettingError",
     "StorageError",
     "nearest",
@@ -67,6 +68,10 @@ class DeviceError(GradusError, RuntimeError):
 
 class NonFiniteError(GradusError, FloatingPointError):
     """A loss or weight became NaN or infinite during training."""
+
+
+class PeerError(GradusError, RuntimeError):
+    """Another process of the same training is gone, or does not come."""
 
 
 class StorageError(GradusError, OSError):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["derive", "generator", "isolated", "resolve_seed"]
+__all__ = ["default_generator", "derive", "generator", "isolated", "resolve_seed"]
 
 
 def resolve_seed(random_state: int | np.random.RandomState | np.random.Generator | None) -> int:
@@ -60,14 +60,34 @@ def generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     return torch.Generator(device=device).manual_seed(seed)
 
 
+def default_generator(device: torch.device | str = "cpu") -> torch.Generator:
+    """Return torch's global generator of a device, from which dropout on it draws.
+
+    Examples
+    --------
+    >>> default_generator() is torch.default_generator
+    True
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        torch.cuda.init()
+        return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
+    if device.type == "mps":
+        return torch.mps._get_default_mps_generator()
+    return torch.default_generator
+
+
 @contextmanager
 def isolated(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Seed torch's global generators inside the block (dropout draws from them) and restore them after."""
-    device = torch.device(device)
-    kind = device.type
-    accelerators = [] if kind == "cpu" else [device.index if device.index is not None else 0]
-    with torch.random.fork_rng(devices=accelerators, device_type="cuda" if kind == "cpu" else kind):
-        torch.random.default_generator.manual_seed(seed)
-        if accelerators:
-            getattr(torch, kind).manual_seed(seed)
+    sources = [torch.default_generator]
+    if torch.device(device).type != "cpu":
+        sources.append(default_generator(device))
+    states = [source.get_state() for source in sources]
+    try:
+        for source in sources:
+            source.manual_seed(seed)
         yield
+    finally:
+        for source, state in zip(sources, states, strict=True):
+            source.set_state(state)

@@ -127,6 +127,7 @@ class OnDevice:
 
     def __init__(self, batches: Batches, device: torch.device) -> None:
         self.batches, self.device = batches, device
+        self.seed = getattr(batches, "seed", None)  # by which a checkpoint knows the order
 
     def __len__(self) -> int:
         """Return the number of steps in one epoch."""

@@ -144,8 +144,12 @@ def read_loaded(
     group: str | None = None,
     time: str | None = None,
     require_target: bool = True,
+    written: bool = False,
 ) -> Dataset:
-    """Make a data set of a loaded table; parameters and errors as of `read`."""
+    """Make a data set of a loaded table; parameters and errors as of `read`.
+
+    With ``written`` the target is text to be written, and not classes to choose from.
+    """
     return table_dataset(
         loaded.frame,
         name=loaded.name,
@@ -155,6 +159,7 @@ def read_loaded(
         group=group,
         time=time,
         require_target=require_target,
+        written=written,
         notes=loaded.notes,
     )
 

@@ -122,7 +122,8 @@ def split(
     if time is not None:
         parts = _by_time(X, time, shares)
     else:
-        parts = _at_random(X, y if stratify else None, groups, shares, seed)
+        told = isinstance(data, Dataset) and any(note.what == "duplicate rows" for note in data.notes)
+        parts = _at_random(X, y if stratify else None, groups, shares, seed, told)
     return parts if published is None else _respecting(parts, X, published)
 
 
@@ -168,7 +169,7 @@ def _by_time(X: Any, time: Any, shares: np.ndarray) -> Split:
     return Split(train, valid, test, how, tuple(notes))
 
 
-def _at_random(X: Any, y: Any, groups: Any, shares: np.ndarray, seed: int) -> Split:
+def _at_random(X: Any, y: Any, groups: Any, shares: np.ndarray, seed: int, told: bool) -> Split:
     n = len(X)
     classes, notes = np.zeros(n, dtype=np.int64), []
     stratified = y is not None and looks_like_classes(y)
@@ -184,7 +185,7 @@ def _at_random(X: Any, y: Any, groups: Any, shares: np.ndarray, seed: int) -> Sp
         sides = _assign(classes, np.arange(n), shares, generator)
         why = "divided row by row: there are too few different ones to keep equal ones on one side"
         notes.append(Note("duplicate rows", why, n - len(np.unique(duplicates))))
-    elif len(np.unique(duplicates)) < n:
+    elif not told and len(np.unique(duplicates)) < n:
         notes.append(Note("duplicate rows", "kept on one side", n - len(np.unique(duplicates))))
     counts = np.bincount(sides, minlength=3)
     for side, share in enumerate(shares):

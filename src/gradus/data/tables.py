@@ -59,6 +59,7 @@ def table_dataset(
     group: str | None = None,
     time: str | None = None,
     require_target: bool = True,
+    written: bool = False,
     notes: Sequence[Note] = (),
 ) -> Dataset:
     """Turn a frame into a `Dataset`.
@@ -79,6 +80,8 @@ def table_dataset(
         A column of dates or numbers to split by; it stays an input.
     require_target : bool
         Data to learn from (guess the target, clean up) rather than to predict (leave every row and column).
+    written : bool
+        The target is text to be written, not classes to choose from; one of many words is taken so anyway.
     notes : sequence of Note
         What reading has noted so far.
 
@@ -110,7 +113,8 @@ def table_dataset(
             target, note = guess_target(frame, excluded=(group, time))
             notes.append(note)
         frame = _settle_codes(_trimmed(frame, target, notes), target, notes)
-        frame = _clean_rows(frame, target, name, notes)
+        written = written or infer_columns(frame[[target]])[0].kind == "text"
+        frame = _clean_rows(frame, target, name, notes, written)
     return _assemble(frame, name, origin, target, columns, group, time, require_target, notes)
 
 
@@ -243,7 +247,7 @@ def guess_target(frame: pd.DataFrame, excluded: Sequence[str | None] = ()) -> tu
     return found, Note("target", f"guessed: {found!r}, {place}; --target names another")
 
 
-def _clean_rows(frame: pd.DataFrame, target: str, name: str, notes: list[Note]) -> pd.DataFrame:
+def _clean_rows(frame: pd.DataFrame, target: str, name: str, notes: list[Note], written: bool) -> pd.DataFrame:
     y = frame[target]
     missing = y.isna()
     if pd.api.types.is_float_dtype(y.dtype):
@@ -254,6 +258,8 @@ def _clean_rows(frame: pd.DataFrame, target: str, name: str, notes: list[Note]) 
     if missing.any():
         why = f"dropped: {target!r} is missing there"
         notes.append(Note("rows without a target", why, int(missing.sum())))
+    if written:
+        return frame if keep.all() else frame[keep].reset_index(drop=True)
     single, note = clean_labels(y[keep], target, name)
     if note is not None:
         notes.append(note)

@@ -194,7 +194,7 @@ def lines_of(path: Path, column: str) -> Dataset | None:
         return None
     content, notes = read_text(path)
     head = content.split(b"\n", 1)[0].decode()
-    if any(column in [word.strip(" \"\r") for word in head.split(mark)] for mark in DELIMITERS if mark in head):
+    if any(column in [word.strip(' "\r') for word in head.split(mark)] for mark in DELIMITERS if mark in head):
         return None
     lines = [line for line in content.decode().splitlines() if line.strip()]
     if not lines:

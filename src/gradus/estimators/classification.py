@@ -19,16 +19,24 @@ from torch import Tensor
 from gradus.core.errors import InputError, SettingError
 from gradus.core.options import option
 from gradus.data.batches import Batch
+from gradus.estimators.ensembles import probabilities_of
 from gradus.estimators.inputs import check_rows, drop_weightless
+from gradus.estimators.regularization import (
+    RegularizationOptions,
+    check_regularization,
+    full_pixel,
+    labelled_rows,
+    regularized_loss,
+)
 from gradus.estimators.supervised import SupervisedEstimator
 from gradus.networks.heads import BinaryHead, CategoricalHead, ClassHead, MultiLabelHead, OrdinalHead
-from gradus.training.losses import LossFunction, head_loss
+from gradus.training.losses import LossFunction
 
 __all__ = ["GradientClassifier"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GradientClassifier(ClassifierMixin, SupervisedEstimator):
+class GradientClassifier(ClassifierMixin, RegularizationOptions, SupervisedEstimator):
     """Base of classifiers trained by gradients; a subclass says what its inputs are and which body reads them."""
 
     head: Literal["auto", "categorical", "ordinal"] = option(
@@ -78,9 +86,39 @@ class GradientClassifier(ClassifierMixin, SupervisedEstimator):
             self._check_classes()
         X, index, weights = drop_weightless(X, np.arange(n), self._weights(targets, weights))
         inputs = self._encode_inputs(X, weights, reset=reset)
-        return {**inputs, "targets": targets[index]} | ({} if weights is None else {"weights": weights})
+        if reset:
+            check_regularization(self, inputs)
+            self.full_pixel_ = full_pixel(self, inputs[self._input_names[0]]) if self._moves_inputs else None
+        batch = {**inputs, "targets": targets[index]} | ({} if weights is None else {"weights": weights})
+        if self.semi_supervised is None:
+            return batch
+        rows, share = labelled_rows(batch["targets"])
+        return {name: tensor[rows] for name, tensor in batch.items()} | {"labelled": share}
+
+    @property
+    def _moves_inputs(self) -> bool:
+        return bool(self.adversarial_epsilon) or self.semi_supervised == "virtual_adversarial"
 
     def _encode_targets(self, y: Any, n: int, *, reset: bool) -> Tensor:
+        if self.semi_supervised is not None:
+            return self._encode_partly(y, n, reset=reset)
+        return self._encode_classes(y, n, reset=reset)
+
+    def _encode_partly(self, y: Any, n: int, *, reset: bool) -> Tensor:
+        """Return the number of each class, and -1 for rows without one."""
+        labels = column_or_1d(y, warn=True)
+        check_rows("y", labels, n)
+        known = ~np.array([_is_gap(label) for label in labels.tolist()], dtype=bool)
+        if not known.any():
+            raise InputError("a row with a class", "none", "label some rows, or choose a method without classes")
+        if labels.dtype == object:
+            _distinct(labels[known])
+        targets = torch.full((n,), -1)
+        given = np.array(labels[known].tolist())  # in a type of its own: the gap may have made it object or float
+        targets[torch.from_numpy(known)] = self._encode_classes(given, len(given), reset=reset)
+        return targets
+
+    def _encode_classes(self, y: Any, n: int, *, reset: bool) -> Tensor:
         if not hasattr(y, "todense") and (given := np.asarray(y)).dtype == object and given.ndim == 1:
             _distinct(given)  # before scikit-learn stumbles over a gap among words
         check_classification_targets(y)
@@ -148,15 +186,18 @@ class GradientClassifier(ClassifierMixin, SupervisedEstimator):
                 raise SettingError("class_weight of finite numbers of 0 or more", received, "change it or leave it out")
             table = {c: given.get(c, 1.0) for c in self.classes_.tolist()}
         else:
-            seen = torch.ones(len(targets), dtype=torch.bool) if weights is None else weights > 0
+            seen = targets >= 0 if weights is None else (targets >= 0) & (weights > 0)
             counted, used = self.classes_[targets[seen].numpy()], None if weights is None else weights[seen].numpy()
             present = np.unique(counted)
             balanced = compute_class_weight("balanced", classes=present, y=counted, sample_weight=used)
             table = dict(zip(present.tolist(), balanced, strict=True))
-        each = torch.tensor([float(table.get(c, 1.0)) for c in self.classes_.tolist()])[targets]
+        each = torch.tensor([*(float(table.get(c, 1.0)) for c in self.classes_.tolist()), 1.0])[targets]  # -1: no class
         return each if weights is None else each * weights
 
     def _split(self, tensors: Batch, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.semi_supervised is not None:
+            mend = "pass labelled rows as X_val and y_val, or set early_stopping=False"
+            raise SettingError("validation data beside semi_supervised", "early_stopping=True without them", mend)
         targets = tensors["targets"].numpy()
         rows = np.arange(len(targets))
         counts = np.bincount(targets) if targets.ndim == 1 else np.array([0])
@@ -178,24 +219,39 @@ class GradientClassifier(ClassifierMixin, SupervisedEstimator):
         return BinaryHead(features) if self.head == "auto" and classes == 2 else CategoricalHead(features, classes)
 
     def _loss(self, network: Any) -> LossFunction:
-        return head_loss(network.head, label_smoothing=self.label_smoothing, inputs=self._input_names)
+        return regularized_loss(self, network)
 
     def _measure(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        if self.semi_supervised is not None:
+            known = batch["targets"] >= 0
+            batch = {name: tensor[known] for name, tensor in batch.items()}
         measured = self._measured(network, batch)
         return measured.total, measured.metrics["correct"], torch.as_tensor(measured.count)
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any, samples: int | None = None) -> np.ndarray:
         """Return the probability of each class, shape (n, classes), float64; of each label where there are several.
 
         Tables are answered in double precision throughout, so that a row's answer does not depend on the rows it
         comes with; images, whose forward pass takes its time, from the logits on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows.
+        samples : int, optional
+            Average over as many dropout masks (Monte Carlo dropout), drawn from the fit's seed.
         """
         check_is_fitted(self)
+        if samples is not None:
+            return self.predict_members(X, samples).mean(0)
         return self._forward(
             X, lambda head, parameters: head.probabilities(parameters.cpu().double()), double=self._double
         ).numpy()
+
+    def _member_answers(self, members: Any) -> Tensor:
+        return probabilities_of(members)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`."""
@@ -213,6 +269,13 @@ class GradientClassifier(ClassifierMixin, SupervisedEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = self.head == "auto"
         return tags
+
+
+def _is_gap(label: Any) -> bool:
+    """Whether a label says that there is none: -1, as in scikit-learn's semi_supervised, None or NaN."""
+    if label is None or type(label).__name__ in ("NAType", "NaTType"):  # pandas' gaps equal nothing, themselves neither
+        return True
+    return isinstance(label, Real) and (label == -1 or label != label)
 
 
 def _distinct(labels: np.ndarray) -> np.ndarray:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["digest"]
 
 # Settings that do not change which steps are taken, only how many, where and how loudly.
-FREE = {"max_epochs", "max_steps", "max_time", "checkpoint", "checkpoint_every", "verbose", "n_threads", "device"}
+FREE = {
+    *("max_epochs", "max_steps", "max_time", "checkpoint", "checkpoint_every", "verbose"),
+    *("n_threads", "device", "compile", "cuda_graphs"),
+}
 
 
 def digest(estimator: Any, tensors: Batch) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradus.core.devices import choose_device
+from gradus.core.devices import choose_device, holds
 from gradus.core.errors import GradusError, InputError, NonFiniteError, SettingError
 from gradus.core.options import option, settings_of
 from gradus.core.randomness import derive, isolated, resolve_seed
@@ -27,15 +28,16 @@ from gradus.estimators.digest import digest
 from gradus.estimators.footprint import check_footprint
 from gradus.networks import HeadedNetwork, Standardize
 from gradus.training.checkpoints import CheckpointStore
+from gradus.training.distribution import agreed, is_first
 from gradus.training.loop import Callback, Trainer
 from gradus.training.losses import LossFunction
 from gradus.training.observers import observers
 from gradus.training.options import TrainingOptions
 from gradus.training.player import Player
-from gradus.training.probes import choose_precision, choose_threads
+from gradus.training.probes import choose_compile, choose_precision, choose_threads
 from gradus.training.progress import ProgressBar
 
-__all__ = ["GradientEstimator"]
+__all__ = ["GradientEstimator", "trains_together"]
 
 # Rows that go through the network at once outside training: enough to fill the cores, little enough for memory.
 ANSWER_BYTES, ANSWER_ROWS = 1 << 24, 4096
@@ -105,7 +107,7 @@ class GradientEstimator(TrainingOptions, Estimator):
         warm = self.warm_start and hasattr(self, "network_")
         self.__dict__.pop("_memory", None)  # of an optimizer that has not seen what fit is about to change
         with self._learning(fresh=not warm):
-            self.seed_ = resolve_seed(self.random_state)
+            self.seed_ = agreed(resolve_seed(self.random_state))
             train = self._encode(X, y, sample_weight, reset=not warm)
             valid = None if X_val is None else self._encode(X_val, y_val)
             if valid is None and self.early_stopping is True:
@@ -149,7 +151,7 @@ class GradientEstimator(TrainingOptions, Estimator):
                 "a stream has no rows to hold out or to join: pass X_val and y_val",
             )
         with self._learning(fresh=True):
-            self.seed_ = resolve_seed(self.random_state)
+            self.seed_ = agreed(resolve_seed(self.random_state))
             known = self._encode(*sample, reset=True)
             valid = None if X_val is None else self._encode(X_val, y_val)
             if not isinstance(batches, Batches):
@@ -197,9 +199,9 @@ class GradientEstimator(TrainingOptions, Estimator):
             second = self._trainer(self._make_network(), whole, None, callbacks, phase="retrain", epochs=best + 1)
         else:
             # Algorithm 7.3: go on until validation data, now trained on, fit as well as training data did.
-            seen = {name: _as(tensor, torch.float32).to(first.device) for name, tensor in train.items()}
+            seen = {name: _as(tensor, torch.float32) for name, tensor in train.items()}
             with threads(first.n_threads):
-                goal = self._evaluate(seen, first.network)["loss"]
+                goal = agreed(self._evaluate(seen, first.network)["loss"])
             if first.history[best]["valid_loss"] <= goal:
                 return None
             second = self._trainer(
@@ -231,12 +233,15 @@ class GradientEstimator(TrainingOptions, Estimator):
             # independent of their order, so that a weight of two equals a row twice.
             if n_rows <= options.batch_size and self.precision == "float32" and device.type != "mps":
                 dtype = torch.float64
-            tensors = {name: _as(tensor, dtype).to(device) for name, tensor in train.items()}
-            network.to(device, dtype)
-            moved, tensors = _prepared(network, tensors)
+            held = holds(device, sum(tensor.nbytes for tensor in train.values()))
+            tensors = {name: _as(tensor, dtype).to(device if held else "cpu") for name, tensor in train.items()}
+            moved: nn.Module = network.to(device, dtype)
+            if held:
+                moved, tensors = _prepared(network, tensors)
             batches: Batches = TensorBatches(
                 tensors, batch_size=min(options.batch_size, n_rows), seed=derive(seed, "order")
             )
+            batches = batches if held else OnDevice(batches, device)
         else:
             batches = train if device.type == "cpu" else OnDevice(train, device)
             moved = network.to(device, dtype)
@@ -244,7 +249,12 @@ class GradientEstimator(TrainingOptions, Estimator):
         n_threads = choose_threads(moved, self._loss(moved), probe, self.n_threads)
         with threads(n_threads):
             precision = choose_precision(moved, self._loss(moved), probe, self.precision)
-        options = replace(options, precision=precision)
+            planned = min(options.max_epochs * len(batches), options.max_steps or math.inf)
+            compiled = choose_compile(
+                moved, self._loss(moved), probe, self.compile, steps=int(planned), bf16=precision == "bf16"
+            )
+        precision, compiled = agreed([precision, compiled])
+        options = replace(options, precision=precision, compile=compiled)
         store, tag = None, ""
         if self.checkpoint is not None:
             store = CheckpointStore(Path(self.checkpoint) / phase)
@@ -253,9 +263,10 @@ class GradientEstimator(TrainingOptions, Estimator):
         watch = until is None and valid is not None and self.early_stopping is not False
         evaluate = None
         if valid is not None:
-            evaluate = partial(self._evaluate, {name: _as(tensor, dtype).to(device) for name, tensor in valid.items()})
+            place = device if holds(device, sum(tensor.nbytes for tensor in valid.values())) else "cpu"
+            evaluate = partial(self._evaluate, {name: _as(tensor, dtype).to(place) for name, tensor in valid.items()})
         told: list[Callback] = [*callbacks, *observers()]
-        if self.verbose:
+        if self.verbose and is_first():
             told.append(ProgressBar(type(self).__name__))
         return Trainer(
             network,
@@ -290,11 +301,13 @@ class GradientEstimator(TrainingOptions, Estimator):
 
     def _keep(self, trainer: Trainer) -> None:
         self.network_ = trainer.network.eval().float()
+        self.network_.zero_grad(set_to_none=True)  # as large as the weights, and of use to nobody
         self.history_ = trainer.history
         self.n_epochs_, self.n_steps_ = len(trainer.history), trainer.step
         self.stopped_by_ = trainer.finished
         self.n_threads_ = trainer.n_threads
         self.precision_ = trainer.players[0].options.precision
+        self.execution_ = trainer.players[0].execution
         self.fit_seconds_ = trainer.elapsed
         monitor = trainer.monitor
         self.best_epoch_ = None if monitor is None else monitor.best_epoch
@@ -304,7 +317,7 @@ class GradientEstimator(TrainingOptions, Estimator):
         self.check_settings()
         with self._learning(fresh=first):
             if first:
-                self.seed_ = resolve_seed(self.random_state)
+                self.seed_ = agreed(resolve_seed(self.random_state))
             train = self._encode(X, y, sample_weight, reset=first)
             if first:
                 self.network_ = self._make_network()
@@ -354,7 +367,12 @@ class GradientEstimator(TrainingOptions, Estimator):
 
     @torch.no_grad()
     def _evaluate(self, valid: Batch, network: nn.Module) -> Mapping[str, float]:
-        sums = [torch.stack([s.double().reshape(()) for s in self._measure(network, b)]) for b in _chunks(valid)]
+        device = next(network.parameters()).device
+        exact = torch.float64 if device.type != "mps" else torch.float32
+        sums = []
+        for chunk in _chunks(valid):
+            part = {name: tensor.to(device) for name, tensor in chunk.items()}
+            sums.append(torch.stack([s.to(device, exact).reshape(()) for s in self._measure(network, part)]))
         loss, score, count = torch.stack(sums).sum(0).tolist()
         return {"loss": loss / count, "score": score / count}
 
@@ -386,6 +404,20 @@ class GradientEstimator(TrainingOptions, Estimator):
             setattr(twin, name, self.network_settings_[name])
         with isolated(0):
             return {"network_": twin._build().eval()}
+
+
+def trains_together(estimator: Any) -> bool:
+    """Whether fitting it takes every process where several were started: it, or a part of it, is trained by gradients.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from gradus.estimators.mlp import MLPRegressor
+    >>> trains_together(Ridge()), trains_together(MLPRegressor())
+    (False, True)
+    """
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    return any(isinstance(part, GradientEstimator) for part in parts)
 
 
 def replace_options(estimator: TrainingOptions, **changes: Any) -> TrainingOptions:

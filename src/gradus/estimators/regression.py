@@ -20,6 +20,7 @@ from gradus.core.randomness import derive
 from gradus.data.batches import Batch
 from gradus.estimators.inputs import check_rows, check_weights, drop_weightless, share
 from gradus.estimators.supervised import SupervisedEstimator
+from gradus.networks.ensemble import EnsembleNumberHead
 from gradus.networks.heads import (
     GaussianHead,
     Head,
@@ -125,11 +126,16 @@ class GradientRegressor(RegressorMixin, SupervisedEstimator):
 
     @torch.no_grad()
     def _fit_variance(self, X: Any, y: Any, weights: Tensor | None) -> None:
-        head = self.network_.head
-        if not isinstance(head, GaussianHead) or head.learned:
+        network: Any = self.network_
+        head = network.head
+        heads = list(head.members) if isinstance(head, EnsembleNumberHead) else [head]
+        if not isinstance(heads[0], GaussianHead) or heads[0].learned:
             return
         targets, device = self._encode(X, y)["targets"], head.location.device
-        head.fit_variance(self._forward(X).to(device), targets.to(device), weights)
+        parameters = self._forward(X).to(device)
+        each = parameters.unbind(1) if head is not heads[0] else [parameters]
+        for one, part in zip(heads, each, strict=True):
+            one.fit_variance(part, targets.to(device), weights)
 
     # -- answering -----------------------------------------------------------------------------------------------
 

@@ -7,15 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from gradus.core.options import option
 from gradus.data.batches import Batch, Batches
 from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
+from gradus.estimators.ensembles import Uncertainty, members_of, points_of, uncertainty_of
 from gradus.estimators.gradient import GradientEstimator
 from gradus.estimators.inputs import check_weights
+from gradus.networks.ensemble import ensemble, mixture
 from gradus.networks.heads import Head
 from gradus.training.losses import Loss, head_loss
 
@@ -29,6 +33,8 @@ class SupervisedEstimator(CallbackSupportMixin, GradientEstimator):
     A subclass for a kind of task says how rows and targets become tensors and which head predicts them; one for a kind
     of data says what its inputs are and which body reads them.
     """
+
+    members: int = option(1, "networks trained side by side from other starts, whose distributions are averaged", low=1)
 
     # -- what a subclass for a kind of data gives ----------------------------------------------------------------
 
@@ -125,7 +131,9 @@ class SupervisedEstimator(CallbackSupportMixin, GradientEstimator):
         return self._encode_inputs(X, None, reset=False)
 
     def _build(self) -> nn.Module:
-        return self._network(self._make_head)
+        if self.members == 1:
+            return self._network(self._make_head)
+        return ensemble([self._network(self._make_head) for _ in range(self.members)])
 
     def _measured(self, network: Any, batch: Batch) -> Loss:
         """Return the loss of a validation batch with the head's scores."""
@@ -133,10 +141,63 @@ class SupervisedEstimator(CallbackSupportMixin, GradientEstimator):
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def predict_distribution(self, X: Any) -> Distribution:
+    def predict_distribution(self, X: Any, samples: int | None = None) -> Distribution:
         """Return the predicted distribution of each row, a ``torch.distributions`` object of batch shape (n,).
 
         Numbers are in the targets' units.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows.
+        samples : int, optional
+            Average the distributions under as many dropout masks (Monte Carlo dropout), drawn from the fit's seed.
         """
         check_is_fitted(self)
-        return self._head().distribution(self._forward(X))
+        if samples is None:
+            return self._head().distribution(self._forward(X))
+        return mixture(*members_of(self, X, samples, double=False))
+
+    def predict_members(self, X: Any, samples: int | None = None) -> np.ndarray:
+        """Return the answer of every member of an ensemble, or under every sampled dropout mask, float64.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows.
+        samples : int, optional
+            Dropout masks a member, drawn from the fit's seed.
+
+        Returns
+        -------
+        ndarray of shape (answers, n, ...)
+            Probabilities of a classifier, predictions of a regressor: their mean over the first axis is the ensemble's,
+            their standard deviation says how far answers differ.
+
+        Raises
+        ------
+        SettingError
+            If there is but one answer: ``members=1`` and no ``samples``, or no dropout.
+        """
+        members = members_of(self, X, samples, double=getattr(self, "_double", True))
+        return self._member_answers(members).double().numpy()
+
+    def _member_answers(self, members: Any) -> Tensor:
+        return points_of(members)
+
+    def uncertainty(self, X: Any, samples: int | None = None) -> Uncertainty:
+        """Return how uncertain each prediction is, and how much of that is disagreement between answers.
+
+        Disagreement is what more data could end: it is high far from the training rows. What is left is noise.
+
+        Parameters
+        ----------
+        X, samples
+            As in `predict_members`.
+
+        Returns
+        -------
+        Uncertainty
+            ``total = expected + disagreement``: nats of a classifier, squared units of a regressor's target.
+        """
+        return uncertainty_of(members_of(self, X, samples, double=getattr(self, "_double", True)))

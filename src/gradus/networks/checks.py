@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gradus.core.errors import InputError, SettingError, nearest
 
-__all__ = ["check_maps", "check_rate", "check_sizes", "chosen"]
+__all__ = ["check_maps", "check_rate", "check_sizes", "chosen", "names_in"]
 
 
 def chosen(name: str, names: Sequence[str], setting: str) -> str:
@@ -84,3 +84,28 @@ def check_maps(maps: Tensor, channels: int, dimensions: int, smallest: int = 1) 
     if min(maps.shape[2:]) < smallest:
         mend = f"pad or enlarge them to {smallest} along every axis"
         raise InputError(f"{expected} and {smallest} or more along every axis", str(tuple(maps.shape)), mend)
+
+
+def names_in(text: str, names: Sequence[str], setting: str) -> tuple[str, ...]:
+    """Return the names joined by commas in ``text``; ``"none"`` and the empty text hold none.
+
+    Raises
+    ------
+    SettingError
+        If one is none of ``names``; the message names the nearest.
+
+    Examples
+    --------
+    >>> names_in("shift, flip", ("flip", "shift", "rotate"), "augment")
+    ('shift', 'flip')
+    >>> names_in("none", ("flip",), "augment")
+    ()
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if [word.lower() for word in words] == ["none"]:
+        return ()
+    for word in words:
+        if word not in names:
+            mend = f"{nearest(word, names)}set for example {setting}={names[0]!r}"
+            raise SettingError(f"{setting} to be none, or names among {', '.join(names)}", repr(word), mend)
+    return tuple(dict.fromkeys(words))

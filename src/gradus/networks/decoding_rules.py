@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -70,7 +72,8 @@ def next_probabilities(
         raise SettingError("top_p in (0, 1]", str(top_p), "set for example top_p=0.9, or leave it out")
     logits = logits if logits.dtype == torch.float64 else logits.float()
     highest = logits.amax(1, keepdim=True)
-    if not highest.isfinite().all():  # NaN wins a maximum, too
+    # NaN wins a maximum, too. One sum tells of all rows; where it is not finite, each is looked at.
+    if not isfinite(float(highest.sum())) and not bool(highest.isfinite().all()):
         row = int((~highest.isfinite()).flatten().nonzero()[0])
         mend = "look for NaN in the network's weights, or forbid fewer tokens"
         raise InputError("a finite largest logit in each row", f"{highest[row].item()} in row {row}", mend)
@@ -142,4 +145,7 @@ def sample_next(
     probabilities = next_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
     if temperature == 0.0:
         return probabilities.argmax(1)
-    return probabilities.multinomial(1, generator=generator).squeeze(1)
+    # A race: token i arrives after an exponential time of rate p_i, and is the first with probability p_i. torch's
+    # multinomial runs the same one, after checks that take longer.
+    times = torch.empty_like(probabilities).exponential_(generator=generator)
+    return (probabilities / times.clamp_min_(torch.finfo(times.dtype).tiny)).argmax(1)

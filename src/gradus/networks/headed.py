@@ -37,7 +37,7 @@ class HeadedNetwork(nn.Module):
         super().__init__()
         self.prepare, self.body, self.head = prepare, body, head
 
-    def features(self, *inputs: Tensor) -> Float[Tensor, "batch features"]:
+    def features(self, *inputs: Tensor) -> Float[Tensor, " batch *features"]:
         """Return what the head reads: the body's output."""
         return self.body(*inputs) if self.prepare is None else self.body(self.prepare(*inputs))
 

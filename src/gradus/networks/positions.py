@@ -124,11 +124,13 @@ class LearnedPositions(nn.Module):
         Number of positions: nothing is learned of later ones.
     width : int
         Width of the inputs.
+    std : float
+        Standard deviation at the start, above 0; 0.02 as in GPT-2.
 
     Attributes
     ----------
     table : Parameter of shape (length, width)
-        Starts normal with a standard deviation of 0.02, as in GPT-2.
+        The vectors; normal at the start.
 
     Examples
     --------
@@ -140,12 +142,12 @@ class LearnedPositions(nn.Module):
     Radford et al. 2019, Language Models are Unsupervised Multitask Learners (GPT-2).
     """
 
-    def __init__(self, length: int, width: int) -> None:
+    def __init__(self, length: int, width: int, std: float = 0.02) -> None:
         super().__init__()
         if min(length, width) < 1:
             raise SettingError("sizes of 1 or more", f"{length} x {width}", "set for example context=256, width=128")
         self.table = nn.Parameter(torch.empty(length, width))
-        nn.init.normal_(self.table, std=0.02)
+        nn.init.normal_(self.table, std=std)
 
     def forward(self, positions: slice | Int[Tensor, "*times"]) -> Float[Tensor, "*any width"]:
         """Return the vectors of the positions, counted from 0."""

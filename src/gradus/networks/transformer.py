@@ -53,11 +53,13 @@ class TokenEmbedding(nn.Module):
         Width of the vectors.
     scaled : bool
         Multiply the vectors by :math:`\sqrt{\mathrm{width}}`, as where sinusoids of unit size are added.
+    std : float
+        Standard deviation at the start, above 0; 0.02 as in GPT-2.
 
     Attributes
     ----------
     weight : Parameter of shape (vocabulary, width)
-        Starts normal with a standard deviation of 0.02, as in GPT-2.
+        The vectors; normal at the start.
 
     Raises
     ------
@@ -77,11 +79,11 @@ class TokenEmbedding(nn.Module):
     2017, Using the Output Embedding to Improve Language Models.
     """
 
-    def __init__(self, vocabulary: int, width: int, *, scaled: bool = False) -> None:
+    def __init__(self, vocabulary: int, width: int, *, scaled: bool = False, std: float = 0.02) -> None:
         super().__init__()
         check_sizes(vocabulary=vocabulary, width=width)
         self.weight = nn.Parameter(torch.empty(vocabulary, width))
-        nn.init.normal_(self.weight, std=0.02)
+        nn.init.normal_(self.weight, std=std)
         self.scale = sqrt(width) if scaled else 1.0
 
     def forward(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time width"]:
@@ -125,7 +127,7 @@ class Transformer(nn.Module):
     positions : {"learned", "sinusoidal", "rotary", "none"}
         How order is told; with ``"sinusoidal"``, embeddings are multiplied by the root of the width.
     std : float
-        Standard deviation of the blocks' weights at the start; see
+        Standard deviation of embeddings and weights at the start; see
         :class:`gradus.networks.transformer_stack.TransformerStack`.
     **block : BlockSettings
         ``kv_heads``, ``hidden``, ``activation``, ``normalization``, ``bias``, ``dropout``, ``experts``,
@@ -192,14 +194,14 @@ class Transformer(nn.Module):
             received = "readout='first' with causal=True"
             raise SettingError("a first position that sees the others", received, "set causal=False, or readout='last'")
         self.vocabulary, self.causal, self.readout = vocabulary, causal, readout
-        self.embedding = TokenEmbedding(vocabulary, width, scaled=positions == "sinusoidal")
+        self.embedding = TokenEmbedding(vocabulary, width, scaled=positions == "sinusoidal", std=std)
         self.stack = TransformerStack(
             context, width, layers, heads, causal=causal, positions=positions, std=std, **block
         )
         self.output: nn.Linear | None = None
         if readout == "tokens" and not tied:
             self.output = nn.Linear(width, vocabulary, bias=False)
-            nn.init.normal_(self.output.weight, std=0.02)
+            nn.init.normal_(self.output.weight, std=std)
         self.out_features = vocabulary if readout == "tokens" else width
 
     @property

@@ -57,7 +57,7 @@ class EncoderDecoderTransformer(nn.Module):
         How order is told on both sides; with ``"sinusoidal"``, embeddings are multiplied by the root of the
         width.
     std : float
-        Standard deviation of the blocks' weights at the start; see
+        Standard deviation of embeddings and weights at the start; see
         :class:`gradus.networks.transformer_stack.TransformerStack`.
     **block : BlockSettings
         Of both stacks; see :class:`gradus.networks.transformer_block.BlockSettings`.
@@ -109,8 +109,8 @@ class EncoderDecoderTransformer(nn.Module):
     ) -> None:
         super().__init__()
         scaled = positions == "sinusoidal"
-        self.source_embedding = TokenEmbedding(source_vocabulary, width, scaled=scaled)
-        self.target_embedding = TokenEmbedding(target_vocabulary, width, scaled=scaled)
+        self.source_embedding = TokenEmbedding(source_vocabulary, width, scaled=scaled, std=std)
+        self.target_embedding = TokenEmbedding(target_vocabulary, width, scaled=scaled, std=std)
         self.encoder = TransformerStack(context, width, layers, heads, positions=positions, std=std, **block)
         self.decoder = TransformerStack(
             context,
@@ -126,7 +126,7 @@ class EncoderDecoderTransformer(nn.Module):
         self.output: nn.Linear | None = None
         if not tied:
             self.output = nn.Linear(width, target_vocabulary, bias=False)
-            nn.init.normal_(self.output.weight, std=0.02)
+            nn.init.normal_(self.output.weight, std=std)
         self.out_features = target_vocabulary
 
     @property

@@ -39,8 +39,8 @@ class TransformerStack(nn.Module):
         How the order is told: vectors added to the inputs, or queries and keys turned. A causal stack can
         learn order with ``"none"``; one that is not sees a set.
     std : float
-        Standard deviation of the blocks' weights at the start, above 0. GPT-2's 0.02 suits widths of a thousand
-        or so; a small network learns faster from ``width ** -0.5``.
+        Standard deviation of the blocks' weights and of learned positions at the start, above 0. GPT-2's 0.02
+        suits widths of a thousand or so; a small network learns faster from ``width ** -0.5``.
     **block : BlockSettings
         Settings of the blocks.
 
@@ -94,7 +94,7 @@ class TransformerStack(nn.Module):
         self.added: nn.Module | None = None
         self.rotary: nn.Module | None = None
         if positions == "learned":
-            self.added = LearnedPositions(context, width)
+            self.added = LearnedPositions(context, width, std)
         elif positions == "sinusoidal":
             self.added = SinusoidalPositions(context, width)
         elif positions == "rotary":

@@ -13,7 +13,7 @@ from gradus.core.errors import InputError
 __all__ = ["Answers", "Needs", "Prediction", "answers_of", "predict"]
 
 Floats = NDArray[np.float64]
-Needs = Literal["labels", "probabilities", "values"]
+Needs = Literal["labels", "probabilities", "values", "texts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +30,15 @@ class Prediction:
         Names of the columns.
     values : ndarray, shape (rows,)
         Predicted numbers, in the target's unit.
+    texts : ndarray of str, shape (rows,)
+        Written answers, such as translations.
     """
 
     labels: NDArray[Any] | None = None
     probabilities: NDArray[Any] | None = None
     classes: NDArray[Any] | None = None
     values: NDArray[Any] | None = None
+    texts: NDArray[Any] | None = None
 
 
 class Answers(NamedTuple):
@@ -47,13 +50,17 @@ class Answers(NamedTuple):
     values: Floats | None
     n_classes: int
     weight: Floats | None
+    texts: NDArray[Any] | None = None
 
 
 def predict(estimator: Any, X: Any) -> Prediction:
     """Ask a fitted scikit-learn estimator for everything it can say about ``X``."""
     classes = getattr(estimator, "classes_", None)
     if classes is None:
-        return Prediction(values=np.asarray(estimator.predict(X), dtype=np.float64).reshape(-1))
+        said = np.asarray(estimator.predict(X))
+        if said.dtype.kind in "OU":
+            return Prediction(texts=said.astype(object))
+        return Prediction(values=said.astype(np.float64).reshape(-1))
     labels = np.asarray(estimator.predict(X))
     probabilities = np.asarray(estimator.predict_proba(X)) if hasattr(estimator, "predict_proba") else None
     return Prediction(labels=labels, probabilities=probabilities, classes=np.asarray(classes))
@@ -86,6 +93,9 @@ def answers_of(
         raise InputError(f"{needs}", "a prediction without them", mend)
     if len(given) != len(y):
         raise InputError(f"{len(y)} predictions", f"{len(given)}", "predict the same rows as y_true")
+    if needs == "texts":
+        pairs = [np.array([str(text) for text in part], dtype=object) for part in (y, given)]
+        return Answers(pairs[0], None, None, None, 0, weight, pairs[1])
     if needs == "values":
         return _numbers(y, np.asarray(given), weight)
     return _codes(needs, y, given, p, weight)
@@ -93,7 +103,7 @@ def answers_of(
 
 def _wrapped(needs: Needs, y: NDArray[Any], given: NDArray[Any]) -> Prediction:
     if needs != "probabilities":
-        return Prediction(labels=given) if needs == "labels" else Prediction(values=given)
+        return Prediction(**{needs: given})
     classes = np.unique(y)
     if given.ndim == 1:
         given = np.stack([1 - given, given], axis=1)

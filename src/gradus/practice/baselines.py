@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 
 from gradus.applications.language.baselines import text_baseline
+from gradus.applications.language.lexicon import Copy, LexiconTranslator
 from gradus.core.errors import SettingError
 from gradus.practice.ladder import Rung
 from gradus.practice.preparation import BoostedTrees, PixelScaler, table_to_numbers
@@ -28,8 +29,8 @@ def baselines(
 
     Parameters
     ----------
-    task : {"classification", "regression"}
-        What is predicted.
+    task : {"classification", "regression", "translate"}
+        What is predicted; texts only are translated.
     kind : {"table", "images", "texts"}
         A table is a pandas frame (numbers, categories, dates, text, gaps) or a 2-D array; images are an array
         of shape (n, height, width[, channels]), bytes or floats; texts are a sequence of str.
@@ -50,6 +51,9 @@ def baselines(
     >>> [rung.name for rung in baselines("regression", "table", 1000, 8)]
     ['mean', 'ridge regression', 'boosted trees']
     """
+    if task == "translate" and kind == "texts":
+        copied = Rung("copy of the source", "trivial", Copy(), "what is written the same in both")
+        return [copied, Rung("word by word", "classical", LexiconTranslator(), "a lexicon, learned by counting pairs")]
     if task not in ("classification", "regression") or kind not in ("table", "images", "texts"):
         raise SettingError(
             "task classification or regression, kind table, images or texts",

@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from gradus.core.errors import GradusError, SettingError, StorageError
+from gradus.core.errors import GradusError, PeerError, SettingError, StorageError
 from gradus.practice.metrics import Comparison, Measure, Score
 from gradus.practice.wording import listed
 
@@ -235,7 +235,7 @@ def _climb_one(rung: Rung, row: LadderRow, contest: Contest) -> Any:
         row.valid = _judged(row, fitted, contest, "valid")[1]
         row.status = "done"
         return fitted
-    except StorageError:  # a full disk or a damaged checkpoint is nothing the rung did
+    except (PeerError, StorageError):  # a full disk or another process's end is nothing the rung did
         raise
     except Exception as error:  # whatever a rung dies of, the ladder goes on and says so
         row.fit_seconds = row.fit_seconds or time.perf_counter() - start
@@ -257,6 +257,8 @@ def _open_test(ladder: Ladder, contest: Contest) -> None:
             continue
         try:
             ladder.answers[row.name], row.test = _judged(row, ladder.fitted[row.name], contest, "test")
+        except PeerError:
+            raise
         except Exception as error:  # as above; a category unseen so far may break a strange rung
             row.error = _reason(error)
     first = ladder.answers.get(ladder.chosen)
@@ -271,8 +273,11 @@ def _open_test(ladder: Ladder, contest: Contest) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    first = str(error).strip().splitlines()
-    return first[0] if first and isinstance(error, GradusError) else f"{type(error).__name__}: {' '.join(first[:1])}"
+    """Return an error's first line, under its class unless the sentence is one of ours or says it itself."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    if first and isinstance(error, GradusError | ValueError):
+        return first.rstrip(".")
+    return f"{type(error).__name__}: {first}".rstrip(": ")
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Metric(Measure):
     ----------
     name, higher_is_better, unit, meaning
         As of every `Measure`.
-    needs : {"labels", "probabilities", "values"}
+    needs : {"labels", "probabilities", "values", "texts"}
         What it reads of a `Prediction`.
     function : callable
         Maps `Answers` to a number.

@@ -20,6 +20,7 @@ from gradus.estimators.reliability import Reliability, reliability_curve, wilson
 from gradus.practice.answers import Answers, Prediction, answers_of, predict
 from gradus.practice.intervals import Z, bca, influence_of_auc, perfect_share, resampled_cells, sums_by_class
 from gradus.practice.measures import Comparison, Measure, Metric, Score
+from gradus.practice.written import character_error, edit_rate, edit_rows, exact, same_rows
 
 __all__ = [
     "METRICS",
@@ -268,6 +269,28 @@ METRICS: dict[str, Metric] = {
             _sklearn_values(sk.mean_absolute_error),
             "sums",
             rows=lambda a: np.abs(_errors(a))[:, None],
+            combine=_mean,
+        ),
+        Metric(
+            "character_error",
+            False,
+            "",
+            "characters to put in, take out or exchange until the answers are right, over those of the truth",
+            "texts",
+            character_error,
+            "sums",
+            rows=edit_rows,
+            combine=edit_rate,
+        ),
+        Metric(
+            "exact",
+            True,
+            "",
+            "share of answers that are right from the first character to the last",
+            "texts",
+            exact,
+            "sums",
+            rows=same_rows,
             combine=_mean,
         ),
     )

@@ -15,10 +15,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from gradus.core.devices import choose_device
-from gradus.core.errors import DamagedFileError, DataError, SettingError, nearest
+from gradus.core.errors import DamagedFileError, DataError, PeerError, SettingError, nearest
 from gradus.core.lock import RunLock
 from gradus.core.options import check_settings, option, parse_setting, settings_of
 from gradus.estimators.exhibits import learning_curves
+from gradus.estimators.gradient import trains_together
 from gradus.practice.ladder import Ladder, LadderRow, Rung, climb
 from gradus.runs.card import write_card
 from gradus.runs.opened import Opened
@@ -27,6 +28,7 @@ from gradus.runs.record import MetricsLog, RunFolder, RunRecord, SettingRecord, 
 from gradus.runs.report import write_report
 from gradus.runs.surveys import default_memory
 from gradus.training.checkpoints import CheckpointStore
+from gradus.training.distribution import agreed, is_first
 from gradus.training.interrupts import TERMINATED
 from gradus.training.observers import observed_by
 from gradus.training.progress import ProgressBar
@@ -45,7 +47,9 @@ class Job:
 
     source: str = option("digits", "file, folder or named data set")
     target: str | None = option(None, "column to predict")
-    task: str = option("auto", "classification, regression, forecast, generate, or auto: inferred from the data")
+    task: str = option(
+        "auto", "classification, regression, translate, forecast, generate, or auto: inferred from the data"
+    )
     text: str | None = option(None, "column of texts to read; the word none reads a table although it has one")
     group: str | None = option(None, "column whose equal values stay on one side of the split, or that names series")
     time: str | None = option(None, "column of times: train on the past, test on the future")
@@ -124,9 +128,11 @@ def fit_source(
         raise SettingError(f"a task: {', '.join(TASKS)}", repr(task), f"{nearest(task, TASKS)}or leave it out")
     asked = job
     valid, test = shares_of(job)
-    job = replace(job, memory=job.memory or default_memory(), valid_fraction=valid, test_fraction=test)
+    job = replace(job, memory=job.memory or agreed(default_memory()), valid_fraction=valid, test_fraction=test)
     started = _prepare(job, given, console)
     choose_device(started.estimator.device)  # a missing one is refused now, not after the other rungs
+    if not is_first():
+        return _follow(started)
     if out is None:
         folder = RunFolder.create("runs", started.opened.name)
     else:
@@ -154,6 +160,8 @@ def resume_run(path: str | Path, *, console: Console | None = None) -> RunFolder
         return folder
     started = prepare_again(folder, record, console)
     _check_checkpoints(folder)
+    if not is_first():
+        return _follow(started)
     return _run(started.job, started, folder, record.command, console)
 
 
@@ -215,6 +223,22 @@ def _prepare(job: Job, settings: Mapping[str, str], console: Console | None = No
     return Prepared(job, opened, top.estimator, rungs, top.name)
 
 
+def _follow(started: Prepared) -> RunFolder:
+    """Train with the first process, which keeps the run: every network that it fits, as often as it does.
+
+    The rungs below, the report and every file are the first one's alone.
+    """
+    folder = RunFolder.open(agreed(None))
+    started.estimator.checkpoint = str(folder.checkpoints)
+    together = [rung for rung in started.rungs if trains_together(rung.estimator)]
+    with _terminable():
+        ladder = climb(together, started.opened.contest())
+        chosen = agreed(None)
+        if chosen in ladder.fitted:
+            started.opened.finish(ladder.fitted[chosen])
+    return folder
+
+
 def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: Console | None) -> RunFolder:
     """Climb the ladder inside the run's folder, whatever happens leaving a record of it."""
     begin = time.perf_counter()
@@ -228,12 +252,14 @@ def _run(job: Job, started: Prepared, folder: RunFolder, command: str, console: 
         )  # fmt: skip
         folder.write_config([*_settings(job), _named(record.estimator), *record.settings], f"{command}")
         folder.write_record(record)
+        agreed(str(folder.path))  # the others wait to hear where it is
         teller = _Teller(folder, record, console)
         with _terminable(), _ending(folder, record, begin, teller):
             teller.begin(started)
             with closing(_MetricsFile(folder)) as log, observed_by(ProgressBar("training", console), log):
                 ladder = climb(started.rungs, opened.contest(), on_rung=teller.rung)
                 record.climbed(ladder)
+                agreed(ladder.chosen)
                 ladder.fitted[ladder.chosen] = opened.finish(ladder.fitted[ladder.chosen])
             _learned(record, ladder, started, folder)
             record.status, record.seconds = "finished", time.perf_counter() - begin
@@ -275,6 +301,8 @@ def _ending(folder: RunFolder, record: RunRecord, begin: float, teller: _Teller)
     try:
         yield
     except BaseException as error:
+        if isinstance(error, PeerError):  # the launcher ends who is left, and would cut the record short
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stopped = isinstance(error, KeyboardInterrupt | SystemExit)
         record.status = "stopped" if stopped else "failed"
         record.error = None if stopped else str(error).splitlines()[0] if str(error) else type(error).__name__

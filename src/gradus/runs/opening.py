@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradus.applications.kinds import recognise
 from gradus.core.errors import DataError
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "open_data", "shares_of", "texts_of_table"]
 
 ROWS = ("classification", "regression")
-TASKS = ("auto", *ROWS, "forecast", "generate")
+TASKS = ("auto", *ROWS, "translate", "forecast", "generate")
+_NEEDS = {"forecast": "a table of series in time", "generate": "plain text", "translate": "two columns of texts"}
 _WORDS = {"table": "a table", "images": "images", "texts": "texts"}
 
 
@@ -75,10 +76,15 @@ def open_data(job: Job, settings: Mapping[str, str], say: Say | None = None) -> 
     if table is None:
         data = read(job.source, target=job.target, group=job.group, time=job.time)
     else:
-        data = read_loaded(table, target=job.target, group=job.group, time=job.time)
-    data, roles = texts_of_table(data, job.text)
-    if job.task not in ("auto", *ROWS):
-        needs = {"forecast": "a table of series in time", "generate": "plain text"}[job.task]
+        written = job.task == "translate"
+        data = read_loaded(table, target=job.target, group=job.group, time=job.time, written=written)
+    data, roles = texts_of_table(data, job.text, pairs=job.task == "translate")
+    if job.task not in ("auto", *ROWS) and not (job.task == "translate" and data.kind == "texts"):
+        needs = {
+            "forecast": "a table of series in time",
+            "generate": "plain text",
+            "translate": "two columns of texts",
+        }[job.task]
         raise DataError(f"{needs} for --task {job.task}", f"{_WORDS[data.kind]} in {data.name}", "leave out --task")
     data = replace(data, notes=(*data.notes, *_too_large(Path(job.source), memory)))
     app = recognise(data, job.task)
@@ -91,13 +97,19 @@ def open_data(job: Job, settings: Mapping[str, str], say: Say | None = None) -> 
     )
 
 
-def texts_of_table(data: Dataset, asked: str | None) -> tuple[Dataset, dict[str, str]]:
-    """Return a table's texts and their column, where one was named or recognised; else the data as they are."""
+def texts_of_table(data: Dataset, asked: str | None, *, pairs: bool = False) -> tuple[Dataset, dict[str, str]]:
+    """Return a table's texts and their column, where one was named or recognised; else the data as they are.
+
+    Where texts are to be translated, the only column beside the target is taken, whatever its texts look like.
+    """
     if data.kind != "table":
         if asked not in (None, "none"):
             raise DataError("a table with a column of texts", f"{_WORDS[data.kind]} in {data.name}", "leave out --text")
         return data, {}
     column = asked or text_column(data)
+    table: Any = data.X
+    if column is None and pairs and table.shape[1] == 1:
+        column = str(table.columns[0])
     if column is None or column == "none":
         return data, {}
     return with_texts(data, column, asked=asked is not None), {"text": column}

@@ -414,6 +414,8 @@ def _frame(model: Any, X: Any, record: RunRecord) -> pd.DataFrame:
             if len(answer.classes) <= MAX_PROBABILITY_COLUMNS:
                 columns |= {f"p({c})": answer.probabilities[:, i] for i, c in enumerate(answer.classes)}
         return pd.DataFrame(columns)
+    if record.task == "translate":
+        return pd.DataFrame({"prediction": np.asarray(model.predict(X), dtype=object)})
     columns = {"prediction": np.asarray(model.predict(X), dtype=np.float64)}
     if hasattr(model, "predict_distribution"):
         columns |= _interval(model.predict_distribution(X))

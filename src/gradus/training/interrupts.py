@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,19 +15,24 @@ __all__ = ["TERMINATED", "Signals", "interruptible"]
 
 # Exit code of a process that ended because of SIGTERM, as shells count: 128 + 15.
 TERMINATED = 143
+# A launcher's echo of a Ctrl-C comes within this time.
+ECHO_SECONDS = 2.0
 
 
 class Signals:
     """What has been asked for so far: ``None``, ``"interrupted"`` (Ctrl-C) or ``"terminated"`` (SIGTERM)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
         self.request: str | None = None
+        self._echo = ECHO_SECONDS if shared else 0.0
+        self._since = -math.inf
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Ask for a clean end; a second Ctrl-C does not wait for it."""
-        if self.request == "interrupted":
+        if self.request == "interrupted" and time.monotonic() - self._since >= self._echo:
             raise KeyboardInterrupt
-        self.request = self.request or "interrupted"
+        if self.request is None:
+            self.request, self._since = "interrupted", time.monotonic()
 
     def terminate(self, number: int, frame: FrameType | None) -> None:
         """Ask for a checkpoint and an end; further SIGTERMs change nothing."""
@@ -33,7 +40,7 @@ class Signals:
 
 
 @contextmanager
-def interruptible(*, terminate: bool = False) -> Iterator[Signals]:
+def interruptible(*, terminate: bool = False, shared: bool = False) -> Iterator[Signals]:
     """Turn SIGINT, and SIGTERM if ``terminate``, into requests inside the block.
 
     Only the main thread can set handlers; elsewhere the requests stay empty. The handlers found are put back
@@ -44,6 +51,8 @@ def interruptible(*, terminate: bool = False) -> Iterator[Signals]:
     ----------
     terminate : bool
         Whether the block can answer a SIGTERM; otherwise it ends the process as ever.
+    shared : bool
+        Whether a launcher passes on what it receives: the terminal's Ctrl-C then comes twice, and counts once.
 
     Raises
     ------
@@ -58,7 +67,7 @@ def interruptible(*, terminate: bool = False) -> Iterator[Signals]:
     ...     signals.request
     'interrupted'
     """
-    signals = Signals()
+    signals = Signals(shared=shared)
     found: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         found[signal.SIGINT] = signal.signal(signal.SIGINT, signals.interrupt)

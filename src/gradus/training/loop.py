@@ -20,6 +20,7 @@ from gradus.core.randomness import derive, isolated
 from gradus.core.threads import threads
 from gradus.data.batches import Batch, Batches
 from gradus.training.checkpoints import CheckpointStore
+from gradus.training.distribution import parting, world
 from gradus.training.interrupts import Signals, interruptible
 from gradus.training.monitor import Monitor
 from gradus.training.options import TrainingOptions
@@ -27,6 +28,7 @@ from gradus.training.player import Player, fetched
 from gradus.training.regularizers import Average
 from gradus.training.resume import load_trainer, random_states, restore_random_states, save_trainer
 from gradus.training.schedules import factor, plateau_init, plateau_step
+from gradus.training.synchronization import synchronized
 
 __all__ = ["Callback", "Event", "Trainer"]
 
@@ -102,6 +104,7 @@ class Trainer:
         self.evaluate, self.seed, self.n_threads, self.callbacks = evaluate, seed, n_threads, list(callbacks)
         self.until, self.tag, self.store = until, tag, store
         self.device = self.players[0].device
+        self.world = world()  # the processes that share each batch; None where this one is alone
         self.epoch = self.step = self.offset = 0
         self.elapsed = 0.0
         self.history: list[dict[str, Any]] = []
@@ -116,6 +119,7 @@ class Trainer:
         self._good: list[Tensor] = []  # parameters and buffers when last found finite
         self._good_step = 0
         self._told: list[Callback] = []
+        self._meeting = math.inf  # the step after which several processes settle on what to do
         self._since = self._last_save = time.perf_counter()
         self.random_states: dict[str, Any] = {}
         if len(batches) == 0:
@@ -130,31 +134,37 @@ class Trainer:
             If a loss or weight becomes NaN or infinite; the network then holds the last good weights.
         KeyboardInterrupt
             At the second Ctrl-C; the first ends training after the step, with the best weights so far.
+        PeerError
+            If another process of the same training is gone.
         SystemExit
             With code 143, after a checkpoint, if SIGTERM came while checkpoints are kept.
         """
-        if self.store is not None:
-            load_trainer(self, self.store)
-        with (
-            isolated(derive(self.seed, "global"), self.device),
-            threads(self.n_threads),
-            torch.enable_grad(),
-            interruptible(terminate=self.store is not None) as self.signals,
-        ):
-            try:
-                self._begin()
-                while self.finished is None:
-                    for batch in self.batches.epoch(self.epoch, self.offset):
-                        self._update(batch)
-                        if self._due() and self._pause():
-                            break
-                    self._end_epoch()
-                return self._end()
-            finally:
-                self._tell("stop")
+        with parting(self.world):
+            if self.store is not None:
+                load_trainer(self, self.store)
+            with (
+                isolated(derive(self.seed, "global"), self.device),
+                threads(self.n_threads),
+                synchronized(self.network, self.world),
+                torch.enable_grad(),
+                interruptible(terminate=self.store is not None, shared=self.world is not None) as self.signals,
+            ):
+                try:
+                    self._begin()
+                    while self.finished is None:
+                        for batch in self.batches.epoch(self.epoch, self.offset):
+                            self._update(batch)
+                            if self._due() and self._pause():
+                                break
+                        self._end_epoch()
+                    return self._end()
+                finally:
+                    self._tell("stop")
 
     def _update(self, batch: Batch) -> None:
         scale = factor(self.options, self.step, self.total_steps, len(self.batches)) * self.plateau.factor
+        if self.world is not None:
+            batch = self.world.share(self, batch)
         for player in self.players:
             if player.every == 1 or self.step % player.every == 0:
                 player.update(batch, self.step, scale)
@@ -165,6 +175,8 @@ class Trainer:
 
     def _due(self) -> bool:
         """Whether anything but the next step is to be done; called every step, so it only compares."""
+        if self.world is not None:  # clocks and signals differ, steps do not
+            return self.step >= self._stop
         late = time.perf_counter() >= self._alarm
         return late or self.step >= self._stop or self.signals.request is not None
 
@@ -173,18 +185,27 @@ class Trainer:
         now = time.perf_counter()
         self._alarm = now + TICK_SECONDS
         self._tell("tick")
-        self.finished = self.signals.request or self.finished or self._spent()
-        if self.finished is not None or self._checkpoint_due(now):
+        save = self._settle(self.signals.request or self.finished or self._spent(), self._checkpoint_due(now))
+        if self.finished is not None or save:
             self._save()
         self._plan()
         return self.finished is not None
+
+    def _settle(self, reason: str | None, save: bool = False) -> bool:
+        """End for ``reason``, if there is one, and return whether to save: of several processes, as all agree."""
+        self.finished = reason
+        if self.world is not None:
+            save, self._meeting = self.world.agree(self, reason, save=save)
+            self._plan()
+        return save
 
     def _spent(self) -> str | None:
         """Return the name of the budget that is used up, if one is."""
         options = self.options
         if options.max_steps is not None and self.step >= options.max_steps:
             return "max_steps"
-        if options.max_time is not None and self.seconds >= options.max_time:
+        keeps_time = self.world is None or self.world.rank == 0
+        if options.max_time is not None and keeps_time and self.seconds >= options.max_time:
             return "max_time"
         return "max_epochs" if self.epoch >= options.max_epochs else None
 
@@ -192,11 +213,13 @@ class Trainer:
         if self.finished == "terminated":
             return  # every second counts now, and the checkpoint has the exact position
         row = self._close_totals()
-        if self.evaluate is not None:
+        if self.evaluate is not None and (self.world is None or self.world.rank == 0):
             self.network.eval()
             row.update({f"valid_{name}": float(value) for name, value in self._evaluate().items()})
             self.network.train()
         row["seconds"] = self.seconds
+        if self.world is not None:
+            row = self.world.first(row)
         self.history.append(row)
         if self.finished is None or self.offset == len(self.batches):
             self.epoch, self.offset = self.epoch + 1, 0
@@ -209,7 +232,7 @@ class Trainer:
         if self.finished is None and self.until is not None and self.until(row):
             self.finished = "target"
         self._tell("epoch")
-        self.finished = self.finished or self.signals.request or self._spent()
+        self._settle(self.finished or self.signals.request or self._spent())
 
     def _close_totals(self) -> dict[str, Any]:
         """Fetch the epoch's sums once, check them, and start the next epoch's."""
@@ -293,15 +316,17 @@ class Trainer:
             restore_random_states(self.device, self.random_states)
         self._good, self._good_step = [value.clone() for value in self._values()], self.step
         self._plan()
+        if self.world is not None:
+            self.world.begin(self)
         self._tell("start")
         if self.finished is None:
-            self.finished = self._spent()
+            self._settle(self._spent())
             if self.finished is not None and self.offset:
                 self._end_epoch()  # the checkpoint was taken before the cut epoch was closed
 
     def _plan(self) -> None:
         """Find the next step at which something is due, so that the steps before it need only compare."""
-        stops = [math.inf]
+        stops = [self._meeting]
         if self.options.max_steps is not None:
             stops.append(self.options.max_steps)
         if self.store is not None and self.options.checkpoint_every is not None:
@@ -319,7 +344,8 @@ class Trainer:
         if self.store is None:
             return
         self.check_finite()
-        save_trainer(self, self.store)
+        if self.world is None or self.world.rank == 0:
+            save_trainer(self, self.store)
         self._last_save = time.perf_counter()
 
     def _end(self) -> str:

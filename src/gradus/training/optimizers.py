@@ -98,10 +98,20 @@ def _groups(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]
 
 def _build(name: str, groups: list[dict[str, Any]], options: TrainingOptions) -> Optimizer:
     cls, arguments = OPTIMIZERS[name]
+    if "fused" in arguments and not _has_kernel(name, groups[0]["params"][0].device):
+        arguments = {**arguments, "fused": False, "foreach": True}
     filled = {key: getattr(options, key) if value is ... else value for key, value in arguments.items()}
     if name == "muon":
         filled["weight_decay"] = options.weight_decay
     return cls(groups, lr=options.learning_rate, **filled)
+
+
+def _has_kernel(name: str, device: torch.device) -> bool:
+    """Tell whether this torch has a fused kernel of the optimizer on the device, and its class lets it be used."""
+    if name == "adagrad" and device.type != "cpu":  # torch 2.11 has the kernel on cuda, and refuses it
+        return False
+    kernel = f"aten::_fused_{'sgd' if name in ('sgd', 'momentum', 'nesterov') else name}_"
+    return device.type == "cpu" or torch._C._dispatch_has_kernel_for_dispatch_key(kernel, device.type.upper())
 
 
 class FusedAdam:

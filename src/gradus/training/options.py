@@ -59,6 +59,12 @@ class TrainingOptions:
     precision: Literal["float32", "bf16", "auto"] = option(
         "float32", "number format of matrix products; auto: the one a timed probe finds faster"
     )
+    compile: Literal["off", "on", "auto"] = option(
+        "off", "compile the network's training step (torch.compile); auto: on cuda, where a timed probe says it pays"
+    )
+    cuda_graphs: bool = option(
+        True, "on cuda, record the training step once and replay it, where shapes are fixed and nothing forbids it"
+    )
     device: str = option("auto", "cpu, cuda, cuda:N, mps; auto: the fastest present")
     n_threads: int | Literal["auto"] = option(
         "auto", "processor threads; auto: the number a timed probe finds faster", low=1

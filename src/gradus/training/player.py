@@ -18,6 +18,9 @@ from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import generator
 from gradus.data.batches import Batch
 from gradus.training.backpropagation import ChainGradients
+from gradus.training.compilation import CompiledSteps
+from gradus.training.distribution import GradientSum, world
+from gradus.training.graphs import StepGraph, graph_refusal
 from gradus.training.losses import Loss, LossFunction
 from gradus.training.optimizers import FusedAdam, build_optimizers, weights_of
 from gradus.training.options import TrainingOptions
@@ -78,11 +81,16 @@ class Player:
         whole = parameters is None
         source = network.parameters() if parameters is None else parameters
         self.name, self.network, self.loss, self.options, self.every = name, network, loss, options, every
+        self.seed = seed
         self.parameters = [p for p in source if p.requires_grad]
         self.weights = weights_of(self.parameters)
         self.optimizers = build_optimizers(self.parameters, options)
         self.device = self.parameters[0].device
         self.generator = generator(seed, self.device)
+        # Where several processes train, each draws its own dropout and noise on inputs, but all the same on weights.
+        met = world()
+        self.common = self.generator if met is None else generator(seed, self.device)
+        self._sum = None if met is None else GradientSum(met, self.parameters)
         self.totals: list[Tensor] = []  # of the epoch so far, fetched only when it ends
         self.counts: list[Tensor | float] = []
         self.steps: list[int] = []
@@ -95,6 +103,17 @@ class Player:
         self._closure = options.optimizer == "lbfgs"
         self._fused = FusedAdam()
         self._shares: dict[float, Tensor] = {}
+        self._compiled = CompiledSteps(network, self.generator) if options.compile == "on" else None
+        self._refusal = graph_refusal(loss, device=self.device, optimizer=options.optimizer, asked=options.cuda_graphs)
+        self._graph: StepGraph | None = None
+        self._rate: Tensor | None = None  # on the device, where a recorded update reads it
+        if met is not None:
+            self._refusal = "several processes train"
+            _check_decomposes(loss, "one process", f"{met.size} that share each batch", "start it without torchrun")
+        if self._refusal is None:
+            self._graph = StepGraph(self._step, network, self.parameters, self.generator)
+            self._rate = torch.tensor(0.0, dtype=torch.float32, device=self.device)
+            self._scale(1.0)
         if options.accumulate > 1:
             _check_parts(network, loss, options.accumulate)
 
@@ -102,24 +121,44 @@ class Player:
         """Take one optimizer step on ``batch`` at ``factor`` times the learning rate."""
         if factor != self._factor:
             self._scale(factor)
+        loss = self._step(batch) if self._graph is None else self._graph(batch)
+        self.totals.append(loss.total)
+        self.counts.append(loss.count)
+        self.steps.append(step)
+
+    @property
+    def execution(self) -> str:
+        """How the steps were computed: compiled or not, and replayed as a CUDA graph or why not."""
+        words = "eager"
+        if self._compiled is not None:
+            words = "compiled" if self._compiled.reason is None else f"not compiled: {self._compiled.reason}"
+        if self._graph is None:
+            return words if self.device.type != "cuda" else f"{words}; no CUDA graph: {self._refusal}"
+        if self._graph.reason is not None:
+            return f"{words}; no CUDA graph: {self._graph.reason}"
+        return f"{words}; CUDA graph: {self._graph.replays} of {self._graph.steps} steps"
+
+    def _step(self, batch: Batch) -> Loss:
+        """Take one whole step, and leave nothing of it in Python: a replay of its kernels would not run that."""
         if self._closure:
             loss = self._search(batch)
         else:
-            loss = self._gradients(batch)
+            loss = self._gradients(batch) if self._compiled is None else self._compiled(self._gradients, batch)
             if not self._fused.step(self.optimizers):
                 for optimizer in self.optimizers:
                     optimizer.step()
         if self.options.max_norm is not None:
             constrain_norms_(self.weights, self.options.max_norm)
-        self.totals.append(loss.total)
-        self.counts.append(loss.count)
-        self.steps.append(step)
+        return loss
 
     def _scale(self, factor: float) -> None:
         self._factor = factor
+        rate: float | Tensor = self.options.learning_rate * factor
+        if self._rate is not None:
+            rate = self._rate.fill_(rate)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.options.learning_rate * factor
+                group["lr"] = rate
 
     def _search(self, batch: Batch) -> Loss:
         """Let L-BFGS, which evaluates the loss several times a step, take one step; return the first evaluation.
@@ -132,7 +171,7 @@ class Player:
         def evaluate() -> Tensor:
             restore_random_states(self.device, states)
             self.generator.set_state(drawn)
-            loss = self._gradients(batch)
+            loss = self._gradients(batch) if self._compiled is None else self._compiled(self._gradients, batch)
             first.append(loss)
             for parameter in self.parameters:
                 if parameter.grad is not None:  # torch's L-BFGS flattens by view, which channels-last refuses
@@ -156,6 +195,8 @@ class Player:
                 loss = Loss(loss.total.detach(), loss.count, {})
             else:
                 loss = self._accumulate(batch)
+        if self._sum is not None:
+            loss = self._sum(loss)
         if options.l1 or options.l2:
             penalize_(self.weights, l1=options.l1, l2=options.l2)
         if options.gradient_clip is not None:
@@ -165,6 +206,8 @@ class Player:
     def _share(self, count: Tensor | float) -> Tensor:
         """Return ``1 / count``: backward from the total times this is backward from the mean, an operation less."""
         dtype = self.parameters[0].dtype
+        if self._sum is not None:  # the whole count is not known here
+            count = 1.0
         if isinstance(count, Tensor):
             return count.detach().to(dtype).reciprocal()
         share = self._shares.get(count)
@@ -185,7 +228,8 @@ class Player:
             count = count + loss.count
         if total is None:
             raise InputError("a batch with examples", "an empty one", "drop empty batches")
-        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], count)
+        if self._sum is None:
+            torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], count)
         return Loss(total, count, {})
 
     def _forward(self, batch: Batch) -> Loss:
@@ -196,7 +240,7 @@ class Player:
 
     def _noise(self) -> AbstractContextManager[None]:
         deviation = self.options.weight_noise
-        return noisy_weights(self.weights, deviation, self.generator) if deviation else nullcontext()
+        return noisy_weights(self.weights, deviation, self.common) if deviation else nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed player needs beside the network's weights."""
@@ -206,6 +250,8 @@ class Player:
             "generator": self.generator.get_state(),
             "factor": self._factor,
             "precision": self.options.precision,
+            "compile": self.options.compile,
+            "rows": 0 if self._compiled is None else self._compiled.rows,
             "totals": torch.stack(self.totals).cpu() if self.totals else None,
             "counts": torch.tensor(fetched(self.counts), dtype=torch.float64),
             "steps": torch.tensor(self.steps, dtype=torch.int64),
@@ -228,12 +274,19 @@ class Player:
             optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
             _match_layout(optimizer)
         self._fused = FusedAdam()
-        self.generator.set_state(state["generator"].cpu())
+        drawn = state["generator"].cpu()
+        if drawn.shape == self.generator.get_state().shape:  # another device's generator is of another kind
+            self.generator.set_state(drawn)
         self._scale(state["factor"])
         # What a timed probe chose there counts, not what it finds faster here: the bits differ.
-        self.options = replace(self.options, precision=state["precision"])
+        self.options = replace(self.options, precision=state["precision"], compile=state["compile"])
         self._bf16 = self.options.precision == "bf16"
         self._chain = None if self._bf16 else self._chain
+        self._compiled = CompiledSteps(self.network, self.generator) if self.options.compile == "on" else None
+        if self._compiled is not None:
+            self._compiled.rows = state["rows"]
+        if self._graph is not None:
+            self._graph.reset()  # the optimizer's memory lies elsewhere now
         totals = state["totals"]
         self.totals = [] if totals is None else list(totals.to(self.device).unbind())
         self.counts, self.steps = state["counts"].tolist(), state["steps"].tolist()
@@ -251,12 +304,15 @@ def fetched(values: Sequence[Tensor | float]) -> list[float]:
 def _check_parts(network: nn.Module, loss: LossFunction, accumulate: int) -> None:
     """Refuse to cut a batch where the parts' gradients do not add up to the whole's."""
     asked = f"accumulate={accumulate}"
-    if not getattr(loss, "decomposes", True):
-        mend = "contrasts between examples would be lost; lower batch_size instead"
-        raise SettingError("accumulate=1 with a loss that does not decompose over examples", asked, mend)
+    _check_decomposes(loss, "accumulate=1", asked, "contrasts between examples would be lost; lower batch_size instead")
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
         mend = "a part's statistics are not the batch's; lower batch_size, or use layer normalization"
         raise SettingError("accumulate=1 with batch normalization", asked, mend)
+
+
+def _check_decomposes(loss: LossFunction, expected: str, received: str, mend: str) -> None:
+    if not getattr(loss, "decomposes", True):
+        raise SettingError(f"{expected} with a loss that does not decompose over examples", received, mend)
 
 
 def _match_layout(optimizer: torch.optim.Optimizer) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gradus.core.errors import SettingError
+from gradus.core.randomness import default_generator
 from gradus.training.checkpoints import CheckpointStore
 from gradus.training.schedules import Plateau
 
@@ -25,7 +26,7 @@ def random_states(device: torch.device) -> dict[str, Any]:
     """Return the states of torch's global generators on the processor and ``device``."""
     states = {"cpu": torch.get_rng_state()}
     if device.type != "cpu":
-        states[device.type] = getattr(torch, device.type).get_rng_state()
+        states[device.type] = default_generator(device).get_state()
     return states
 
 
@@ -33,7 +34,7 @@ def restore_random_states(device: torch.device, states: dict[str, Any]) -> None:
     """Put states of `random_states` back; a device other than the saved one keeps its own."""
     torch.set_rng_state(states["cpu"].cpu())
     if device.type in states and device.type != "cpu":
-        getattr(torch, device.type).set_rng_state(states[device.type].cpu())
+        default_generator(device).set_state(states[device.type].cpu())
 
 
 def save_trainer(trainer: Trainer, store: CheckpointStore) -> None:
@@ -106,7 +107,8 @@ def _take_up(trainer: Trainer, model: dict[str, Any], state: dict[str, Any]) -> 
     trainer.plateau, trainer.history = Plateau(*state["plateau"]), state["history"]
     for player in trainer.players:
         player.load_state_dict(state["players"][player.name])
-    trainer.options = replace(trainer.options, precision=trainer.players[0].options.precision)
+    chosen = trainer.players[0].options
+    trainer.options = replace(trainer.options, precision=chosen.precision, compile=chosen.compile)
     if trainer.average is not None:
         trainer.average.updates = state["average"]["updates"]
         torch._foreach_copy_(trainer.average.values, state["average"]["values"])

@@ -37,7 +37,8 @@ def test_windows_that_cover_count_every_target_once(n, length, step):
 def test_an_untrained_model_knows_nothing_and_a_trained_one_the_text(fitted):
     tokens = fitted.tokenizer_.size + 1
     begin = small(max_epochs=0).fit(TEXT)
-    assert begin.perplexity(TEXT) == pytest.approx(tokens, rel=0.25)
+    # A narrow network begins sure of something, and wrong: worse than knowing nothing, but not by much.
+    assert 0.75 * tokens < begin.perplexity(TEXT) < 2 * tokens
     assert fitted.perplexity("the dog sat on the mat. ") < 2.2
     assert fitted.score("zzz") < fitted.score("the")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from gradus.applications.language.texts import joined, texts_of
 from gradus.applications.language.tokenizers import Tokenizer, TokenizerName, fit_tokenizer
+from gradus.core.devices import choose_device
 from gradus.core.errors import InputError, SettingError
 from gradus.core.options import option
 from gradus.core.randomness import resolve_seed
@@ -25,7 +26,9 @@ from gradus.estimators.callbacks import CallbackSupportMixin, ScikitCallbacks, w
 from gradus.estimators.gradient import GradientEstimator
 from gradus.networks.decoding_rules import sample_next
 from gradus.networks.recurrent.language import RecurrentLanguageModel
+from gradus.networks.stepping import Stepper
 from gradus.networks.transformer import Transformer
+from gradus.training.distribution import agreed
 from gradus.training.losses import Loss, LossFunction
 from gradus.training.options import OptimizerName
 
@@ -33,6 +36,8 @@ __all__ = ["LanguageModel", "next_token_loss"]
 
 # Windows that go through the network at once outside training.
 SCORED_TOKENS = 8192
+# Tokens drawn on an accelerator between two looks at whether all texts have ended.
+ASKED_EVERY = 32
 
 
 def next_token_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
@@ -88,6 +93,8 @@ class LanguageModel(CallbackSupportMixin, GradientEstimator):
     positions: Literal["learned", "sinusoidal", "rotary", "none"] = option(
         "rotary", "how a transformer is told the order of tokens"
     )
+    activation: Literal["gelu", "relu", "swiglu"] = option("gelu", "hidden units of a transformer's blocks")
+    normalization: Literal["layer", "rms"] = option("layer", "normalization in a transformer, or its scale alone")
     dropout: float = option(0.0, "share of units dropped in training", low=0, high=0.95)
     batch_size: int = option(32, "windows a parameter update", unit="windows", low=1)
     max_epochs: int = option(20, "most passes over the text", unit="epochs", low=0)
@@ -127,10 +134,12 @@ class LanguageModel(CallbackSupportMixin, GradientEstimator):
         warm = self.warm_start and hasattr(self, "network_")
         self.__dict__.pop("_memory", None)
         with self._learning(fresh=not warm):
-            self.seed_ = resolve_seed(self.random_state)
+            self.seed_ = agreed(resolve_seed(self.random_state))
             train, valid = self._streams(X, X_val, reset=not warm)
             network = self.network_ if warm else self._make_network()
         told = ScikitCallbacks(self, X, y)
+        # Small enough to lie on the device whole, where a batch is one gather.
+        train = train.to(choose_device(self.device))
         batches = WindowBatches(train, length=self.context, batch_size=self.batch_size, seed=self.seed_)
         held_out = None if valid is None else _covering(valid, self.context)
         self._run(self._trainer(network, batches, held_out, [told] if told.active else [], phase="main"))
@@ -168,8 +177,18 @@ class LanguageModel(CallbackSupportMixin, GradientEstimator):
     def _build(self) -> nn.Module:
         size = self.tokenizer_.size + 1  # and the token between texts
         if self.network == "transformer":
+            # Of narrow networks, this deviation reaches in 600 steps what GPT-2's 0.02 reaches in 1,000.
             return Transformer(
-                size, self.context, self.width, self.layers, self.heads, positions=self.positions, dropout=self.dropout
+                size,
+                self.context,
+                self.width,
+                self.layers,
+                self.heads,
+                positions=self.positions,
+                std=self.width**-0.5,
+                activation=self.activation,
+                normalization=self.normalization,
+                dropout=self.dropout,
             )
         return RecurrentLanguageModel(size, self.width, layers=self.layers, cell=self.network, dropout=self.dropout)
 
@@ -206,17 +225,35 @@ class LanguageModel(CallbackSupportMixin, GradientEstimator):
         X : str or sequence of str
             One text or several.
         """
-        return -np.array([self._nats(text) for text in texts_of(X)])
+        return np.array([logs.sum() for logs in self.token_log_probabilities(X)])
 
-    def _nats(self, text: str) -> float:
+    @torch.inference_mode()
+    def token_log_probabilities(self, X: Any) -> list[np.ndarray]:
+        """Return the log-probability of every token given those before it in its text, in nats, float64.
+
+        Parameters
+        ----------
+        X : str or sequence of str
+            One text or several, as in `score_samples`.
+
+        Returns
+        -------
+        list of arrays of shape (tokens,)
+            One for each text.
+        """
         check_is_fitted(self)
+        return [-self._nats(text) for text in texts_of(X)]
+
+    def _nats(self, text: str) -> np.ndarray:
+        """Return what each token of a text costs."""
         network = self.network_.eval()
         device = next(network.parameters()).device
         batch = _covering(self._tokens([text]), self.context, step=max(1, self.context // 2))
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         with threads(self.n_threads_):
             nats, _ = self._scored(network, batch)
-        return float((nats.double() * batch["counts"]).sum())
+        # Windows come in the order of the text, so that what counts in them does too.
+        return nats.double()[batch["counts"] > 0].cpu().numpy()
 
     @torch.inference_mode()
     def predict(self, X: Any) -> np.ndarray:
@@ -311,19 +348,38 @@ class LanguageModel(CallbackSupportMixin, GradientEstimator):
 
     def _continued(self, network: Any, begun: Tensor, length: int, **rule: Any) -> Tensor:
         """Draw ``length`` tokens for each row; when the context is full, go on from its second half."""
-        read, state, end = begun, None, network.vocabulary - 1
-        over = torch.zeros(len(begun), dtype=torch.bool, device=begun.device)
-        for _ in range(length):
-            if state is None or (self.network == "transformer" and state.longest >= self.context):
-                kept = read[:, -max(1, self.context // 2) :] if read.shape[1] > self.context else read
-                state = network.begin(kept[:, :-1])
-            logits, state = network.step(state, read[:, -1])
-            token = sample_next(logits, **rule).masked_fill(over, end)
+        rows, first = begun.shape
+        end = network.vocabulary - 1
+        read = begun.new_full((rows, first + length), end)
+        read[:, :first] = begun
+        over = torch.zeros(rows, dtype=torch.bool, device=begun.device)
+        # Asking the device whether all have ended makes it wait, but for the processor.
+        every = 1 if begun.device.type == "cpu" else ASKED_EVERY
+        step = self._stepper(network, begun, length)
+        for place in range(first, first + length):
+            if isinstance(step, Stepper) and not step.room:
+                step = self._stepper(network, read[:, :place], first + length - place)
+            token = sample_next(step(read[:, place - 1]), **rule).masked_fill(over, end)
+            read[:, place] = token
             over |= token == end
-            read = torch.cat([read, token.unsqueeze(1)], 1)
-            if bool(over.all()):
+            if place % every == 0 and bool(over.all()):
                 break
-        return read[:, begun.shape[1] :]
+        return read[:, first:]
+
+    def _stepper(self, network: Any, read: Tensor, left: int) -> Callable[[Tensor], Tensor]:
+        """Return what reads a token a row and says the logits of the next, after all of ``read`` but its end."""
+        kept = read[:, -max(1, self.context // 2) :] if read.shape[1] > self.context else read
+        if self.network == "transformer":
+            capacity = min(self.context, kept.shape[1] - 1 + left)
+            return Stepper(network, network.begin(kept[:, :-1], capacity=capacity))
+        state = network.begin(kept[:, :-1])
+
+        def step(tokens: Tensor) -> Tensor:
+            nonlocal state
+            logits, state = network.step(state, tokens)
+            return logits
+
+        return step
 
     def _texts(self, tokens: np.ndarray) -> list[str]:
         tokenizer = self.tokenizer_

@@ -226,7 +226,7 @@ class NGramLanguageModel(Estimator):
         if self.tokenizer_state_ is None:
             return [np.concatenate([begun, ids]) for ids in drawn]
         tokenizer = self.tokenizer_
-        between = " " if tokenizer.kind == "words" and prompt else ""
+        between = " " if tokenizer.kind in ("words", "spaces") and prompt else ""
         return [prompt + between + tokenizer.decode(ids) for ids in drawn]
 
     def _draw(self, begun: np.ndarray, length: int, temperature: float, rng: np.random.Generator) -> Iterator[int]:

@@ -12,7 +12,7 @@ from gradus.core.errors import GradusError, InputError
 
 __all__ = ["Ids", "Tokenizer", "TokenizerName", "count_bytes"]
 
-TokenizerName = Literal["characters", "bytes", "byte_pair", "words"]
+TokenizerName = Literal["characters", "bytes", "byte_pair", "words", "spaces"]
 Ids = np.ndarray | Sequence[int]
 
 

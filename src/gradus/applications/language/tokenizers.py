@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradus.applications.language.byte_pairs import BytePairTokenizer
+from gradus.applications.language.spaces import SpaceTokenizer
 from gradus.applications.language.tokenization import Ids, Tokenizer, TokenizerName, count_bytes
 from gradus.core.errors import InputError, SettingError, nearest
 
@@ -21,6 +22,7 @@ __all__ = [
     "BytePairTokenizer",
     "ByteTokenizer",
     "CharacterTokenizer",
+    "SpaceTokenizer",
     "Tokenizer",
     "TokenizerName",
     "WordTokenizer",
@@ -223,6 +225,7 @@ TOKENIZERS: dict[str, Any] = {
     "bytes": ByteTokenizer,
     "byte_pair": BytePairTokenizer,
     "words": WordTokenizer,
+    "spaces": SpaceTokenizer,
 }
 
 
@@ -233,12 +236,12 @@ def fit_tokenizer(
 
     Parameters
     ----------
-    kind : {"characters", "bytes", "byte_pair", "words"}
+    kind : {"characters", "bytes", "byte_pair", "words", "spaces"}
         What a token is.
     texts : iterable of str
         Training texts.
     size : int, optional
-        Most tokens, for byte pairs (4096 by default) and words (all by default).
+        Most tokens, for byte pairs (4096 by default), words and spaces (all by default).
     unknown : bool
         Let characters that ``texts`` lack become the replacement sign U+FFFD instead of being refused.
 
@@ -263,8 +266,8 @@ def fit_tokenizer(
         return ByteTokenizer.fit(texts)
     if kind == "byte_pair":
         return BytePairTokenizer.fit(texts, 4096 if size is None else size)
-    if kind == "words":
-        return WordTokenizer.fit(texts, size)
+    if kind in ("words", "spaces"):
+        return TOKENIZERS[kind].fit(texts, size)
     mend = f"{nearest(kind, TOKENIZERS)}choose one of these"
     raise SettingError(f"tokenizer to be one of {', '.join(TOKENIZERS)}", repr(kind), mend)
 

@@ -29,6 +29,7 @@ from gradus.data.batches import Batch
 from gradus.estimators.callbacks import CallbackSupportMixin, ScikitCallbacks, with_callbacks
 from gradus.estimators.gradient import GradientEstimator
 from gradus.networks.softmax import AliasTable
+from gradus.training.distribution import agreed
 from gradus.training.losses import LossFunction
 from gradus.training.options import ScheduleName
 
@@ -112,7 +113,7 @@ class WordVectors(CallbackSupportMixin, GradientEstimator):
         warm = self.warm_start and hasattr(self, "network_")
         self.__dict__.pop("_memory", None)
         with self._learning(fresh=not warm):
-            self.seed_ = resolve_seed(self.random_state)
+            self.seed_ = agreed(resolve_seed(self.random_state))
             texts = words_of(X, lowercase=self.lowercase)
             held = None if X_val is None else words_of(X_val, lowercase=self.lowercase)
             if held is None and self.early_stopping is True:

@@ -25,6 +25,7 @@ from gradus.core.threads import cores, threads
 from gradus.data.batches import Batch
 from gradus.estimators.gradient import GradientEstimator
 from gradus.networks.heads import QuantileDistribution
+from gradus.training.distribution import agreed
 from gradus.training.loop import Callback
 from gradus.training.losses import LossFunction
 from gradus.training.options import OptimizerName, ScheduleName
@@ -112,7 +113,7 @@ class Forecaster(ForecastEstimator, GradientEstimator):
             raise SettingError("retrain='none' or 'epochs' for a forecaster", "'continue'", "set retrain='epochs'")
         warm = self.warm_start and hasattr(self, "network_")
         with self._learning(fresh=not warm):
-            self.seed_ = resolve_seed(self.random_state)
+            self.seed_ = agreed(resolve_seed(self.random_state))
             past = self._learn_series(series)
             if not warm:
                 self._learn_shape(past)

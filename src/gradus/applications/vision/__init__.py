@@ -1,0 +1,7 @@
+"""Images to classes (§12.2)."""
+
+from __future__ import annotations
+
+from gradus.applications.vision.classifier import ImageClassifier
+
+__all__ = ["ImageClassifier"]
