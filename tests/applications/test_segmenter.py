@@ -6,8 +6,8 @@ import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, jaccard_score
+from sklearn.utils.class_weight import compute_class_weight
 
-import gradus
 from gradus.applications.vision.segmentation import (
     AugmentedMasks,
     SegmentationLoss,
@@ -84,6 +84,17 @@ def test_weights_of_classes_weigh_frequencies(given, share):
     assert model.predict_proba(np.ones((1, 8, 8)))[..., 1].mean() == pytest.approx(share, abs=0.03)
 
 
+def test_balanced_weights_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    y = rng.choice([2, 5, 9], (6, 8, 8), p=[0.7, 0.2, 0.1]).astype(np.uint8)
+    y[0, 0] = 255
+    settings = SMALL | {"max_epochs": 0, "class_weight": "balanced", "ignore": 255}
+    model, each = ImageSegmenter(**settings).fit(rng.random((6, 8, 8)), y, sample_weight=[1, 2, 1, 3, 1, 1]), y != 255
+    known, images = y[each], np.repeat([1, 2, 1, 3, 1, 1], each.sum((1, 2)))
+    table = compute_class_weight("balanced", classes=model.classes_, y=known, sample_weight=images)
+    assert model._pixel_loss(model.network_).class_weights.numpy() == pytest.approx(table)
+
+
 def test_the_dice_term_by_hand():
     """Two pixels, probabilities 3/4 and 1/4 of their own class: sums of 1/2 and masks of one pixel each."""
     logits = torch.log(torch.tensor([[[[0.75, 0.75]], [[0.25, 0.25]]]]))
@@ -113,9 +124,7 @@ def test_the_loss_is_a_sum_over_images():
     nats = torch.nn.functional.cross_entropy(
         batch["inputs"][:1], batch["targets"][:1], loss.class_weights, ignore_index=-1, reduction="sum"
     )
-    alone = SegmentationLoss(loss.class_weights)(
-        torch.nn.Identity(), {k: v[:1] for k, v in batch.items()}, generator
-    )
+    alone = SegmentationLoss(loss.class_weights)(torch.nn.Identity(), {k: v[:1] for k, v in batch.items()}, generator)
     assert alone.total.item() == pytest.approx(nats.item(), rel=1e-5)
 
 
@@ -130,7 +139,9 @@ def test_parts_of_a_batch_and_weights_of_images_are_exact():
     assert torch.allclose(weights(twice), weights(weighted), atol=1e-5)
     assert not torch.allclose(weights(twice), weights(one), atol=1e-5)
     without = ImageSegmenter(**settings).fit(X[1:], y[1:])
-    assert torch.equal(weights(ImageSegmenter(**settings).fit(X, y, sample_weight=[0, 1, 1, 1, 1, 1])), weights(without))
+    assert torch.equal(
+        weights(ImageSegmenter(**settings).fit(X, y, sample_weight=[0, 1, 1, 1, 1, 1])), weights(without)
+    )
 
 
 # -- sizes ---------------------------------------------------------------------------------------------------------
@@ -193,7 +204,13 @@ def test_it_comes_back(tmp_path):
 
 def test_a_fit_that_is_cut_goes_on_bit_for_bit(tmp_path):
     X, y = noise(20)
-    settings = SMALL | {"max_epochs": 4, "schedule": "constant", "augment": "shift,flip,brightness", "dropout": 0.3, "batch_size": 4}
+    settings = SMALL | {
+        "max_epochs": 4,
+        "schedule": "constant",
+        "augment": "shift,flip,brightness",
+        "dropout": 0.3,
+        "batch_size": 4,
+    }
     whole = ImageSegmenter(**settings).fit(X, y)
     kept = settings | {"checkpoint": str(tmp_path), "checkpoint_every": 3}
     first = ImageSegmenter(**kept, max_steps=9).fit(X, y)
@@ -230,6 +247,15 @@ def test_exhibits_show_masks(model):
     assert shown["Overlap of masks"].table["pixels"].sum() == y.size
 
 
+def test_another_weighting_of_classes_goes_on_from_the_same_weights():
+    X, y = noise(20)
+    model = ImageSegmenter(**SMALL, warm_start=True).fit(X, y)
+    before = weights(model)
+    model.set_params(class_weight={1: 5.0}, max_epochs=1).fit(X, y)
+    assert not torch.equal(weights(model), before)
+    assert model.predict(X).mean() > 0.5
+
+
 # -- errors --------------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +285,8 @@ def test_what_is_wrong_later_is_said(model):
         model.score(X, y.astype(int) + 1)
     with pytest.raises(SettingError, match="name a class"):
         ImageSegmenter(**SMALL, class_weight={5: 1.0}).fit(X, y)
+    with pytest.raises(InputError, match="of one size where retrain joins them"):
+        ImageSegmenter(**SMALL, retrain="epochs").fit(X, y, X_val=X[:, 1:], y_val=y[:, 1:])
     with pytest.raises(SettingError, match="augment"):
         ImageSegmenter(**SMALL, augment="mixup").fit(X, y)
 

@@ -5,6 +5,7 @@ Run on a machine with a CUDA device: ``pytest tests/gpu``. It needs no file of t
 """
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,18 @@ def test_recorded_steps_draw_and_learn_what_plain_steps_do(settings):
     assert runs[0].players[0].execution == "eager; CUDA graph: 45 of 56 steps"  # 3 to warm up, 8 that are smaller
     assert runs[1].players[0].execution == "eager; no CUDA graph: cuda_graphs is off"
     assert losses(runs[0]) == pytest.approx(losses(runs[1]), rel=1e-4)
+    assert_weights(runs[0].network, runs[1].network, rtol=1e-4, atol=1e-5)
+
+
+def test_training_that_goes_on_after_its_end_draws_anew():
+    runs = []
+    for recorded in (True, False):
+        run = on_cuda(cuda_graphs=recorded, dropout=0.5, max_epochs=3)
+        run.run()
+        run.options, run.finished = replace(run.options, max_epochs=6), None
+        run.network.train()
+        run.run()
+        runs.append(run)
     assert_weights(runs[0].network, runs[1].network, rtol=1e-4, atol=1e-5)
 
 

@@ -26,6 +26,7 @@ from gradus.estimators.base import Estimator
 from gradus.estimators.callbacks import ScikitCallbacks
 from gradus.estimators.digest import digest
 from gradus.estimators.footprint import check_footprint
+from gradus.estimators.regularization import REGULARIZATION
 from gradus.networks import HeadedNetwork, Standardize
 from gradus.training.checkpoints import CheckpointStore
 from gradus.training.distribution import agreed, is_first
@@ -46,7 +47,7 @@ ANSWER_BYTES, ANSWER_ROWS = 1 << 24, 4096
 Encode = Callable[..., Batch]
 
 # Settings beside those of training that leave the network's shape alone, and may change between two fits of one.
-SHAPELESS = frozenset({"warm_start", "class_weight", "label_smoothing"})
+SHAPELESS = frozenset({"warm_start", "class_weight", "label_smoothing"}) | REGULARIZATION
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

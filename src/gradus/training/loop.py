@@ -312,6 +312,8 @@ class Trainer:
         self._since = self._last_save = time.perf_counter()
         self._alarm = self._since + TICK_SECONDS
         self.network.train()
+        for player in self.players:
+            player.begin()
         if self.random_states:
             restore_random_states(self.device, self.random_states)
         self._good, self._good_step = [value.clone() for value in self._values()], self.step

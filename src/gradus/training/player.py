@@ -117,6 +117,11 @@ class Player:
         if options.accumulate > 1:
             _check_parts(network, loss, options.accumulate)
 
+    def begin(self) -> None:
+        """Get ready for steps under generators that were given new states: a recording would go on from the old."""
+        if self._graph is not None:
+            self._graph.reset()
+
     def update(self, batch: Batch, step: int, factor: float) -> None:
         """Take one optimizer step on ``batch`` at ``factor`` times the learning rate."""
         if factor != self._factor:

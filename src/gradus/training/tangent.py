@@ -75,9 +75,9 @@ def image_tangents(
     """Return how each pixel changes as an image is shifted, turned or scaled about its centre.
 
     ``-∂I/∂x`` for a shift to the right, ``-∂I/∂y`` downwards, ``(y ∂I/∂x - x ∂I/∂y) / R`` for a clockwise turn,
-    ``-(x ∂I/∂x + y ∂I/∂y) / R`` for growth, where ``R`` is half the longer side: all are changes for a move of one pixel,
-    at the end of the longer axis where a move is not the same everywhere. Spatial derivatives are central differences
-    of the smoothed image.
+    ``-(x ∂I/∂x + y ∂I/∂y) / R`` for growth, where ``R`` is half the longer side: all are changes for a move of one
+    pixel, at the end of the longer axis where a move is not the same everywhere. Spatial derivatives are central
+    differences of the smoothed image.
 
     Parameters
     ----------

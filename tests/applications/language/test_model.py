@@ -61,6 +61,26 @@ def test_scores_are_log_likelihoods_in_nats(fitted):
     )
 
 
+def test_each_token_has_its_own_probability(fitted):
+    """Also beyond the context, where windows overlap: by hand, from the window that predicts the token."""
+    text = TEXT[:60]
+    (logs,) = fitted.token_log_probabilities(text)
+    assert logs.shape == (60,) and logs.sum() == pytest.approx(fitted.score_samples(text)[0], rel=1e-9)
+    tokens = fitted._tokens([text])
+    for place in (1, 12, 13, 20):  # targets; windows of 12 begin at 0, 6, 12, ...
+        begin = 0 if place <= 12 else -(-(place - 12) // 6) * 6
+        with torch.inference_mode():
+            logits = fitted.network_(tokens[None, begin:place])[0, -1]
+        assert logs[place - 1] == pytest.approx(float(logits.log_softmax(0)[tokens[place]]), abs=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{"activation": "swiglu", "normalization": "rms"}, {"positions": "learned"}])
+def test_settings_of_the_blocks(settings):
+    model = small(max_epochs=60, **settings).fit(TEXT)
+    assert model.perplexity("the dog sat on the mat. ") < 2.2
+    assert len(model.sample(prompt="the ", length=40, random_state=0)[0]) > 12  # past the context
+
+
 @pytest.mark.parametrize("network", ["transformer", "lstm", "gru", "rnn"])
 def test_probabilities_of_all_continuations_sum_to_one(network):
     model = small(network=network, max_epochs=2).fit("abba abab baba " * 20)

@@ -14,6 +14,7 @@ from gradus.applications.language.tokenizers import (
     BytePairTokenizer,
     ByteTokenizer,
     CharacterTokenizer,
+    SpaceTokenizer,
     Tokenizer,
     WordTokenizer,
     count_bytes,
@@ -171,3 +172,12 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch):
     with pytest.raises(MissingExtraError, match=r"pip install 'gradus-dl\[language\]'"):
         fit_tokenizer("byte_pair", TEXTS)
     assert fit_tokenizer("bytes", TEXTS).size == 256
+
+
+def test_spaces_leave_tokens_as_they_are_cut():
+    tokenizer = SpaceTokenizer.fit(["K AE1 T", "k\tAA1  T"])
+    assert tokenizer.words == ["T", "AA1", "AE1", "K", "k"]  # by count, then by code point
+    assert tokenizer.tokens(tokenizer.encode("T K? k")) == ["T", "<unk>", "k"]
+    assert SpaceTokenizer.fit(["a a b c"], size=2).words == ["a"]
+    with pytest.raises(SettingError, match="a vocabulary of 2 tokens or more"):
+        SpaceTokenizer.fit(["a"], size=1)

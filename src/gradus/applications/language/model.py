@@ -177,7 +177,7 @@ class LanguageModel(CallbackSupportMixin, GradientEstimator):
     def _build(self) -> nn.Module:
         size = self.tokenizer_.size + 1  # and the token between texts
         if self.network == "transformer":
-            # Of narrow networks, this deviation reaches in 600 steps what GPT-2's 0.02 reaches in 1,000.
+            # GPT-2's 0.02 is for wide networks: of 128 units, after 600 steps on Shakespeare, 1.95 nats to 1.82.
             return Transformer(
                 size,
                 self.context,

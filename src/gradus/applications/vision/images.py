@@ -15,7 +15,7 @@ from gradus.data.batches import Batch
 from gradus.estimators.inputs import share
 from gradus.networks.preparation import PixelScale
 
-__all__ = ["ANSWERED_PIXELS", "check_images", "pieces", "pixel_scale"]
+__all__ = ["ANSWERED_PIXELS", "check_images", "learned_scale", "pieces"]
 
 # Pixels that go through a network at once outside training: with 32 channels, 64 MB of each map at full size.
 ANSWERED_PIXELS = 1 << 19
@@ -49,13 +49,13 @@ def check_images(X: Any) -> Shaped[Tensor, "n height width channels"]:
     return share(np.ascontiguousarray(array))
 
 
-def pixel_scale(factor: np.ndarray, shift: np.ndarray) -> PixelScale:
+def learned_scale(factor: np.ndarray, shift: np.ndarray) -> PixelScale:
     """Return the layer that was learned with this factor and shift, each of shape (1, channels, 1, 1).
 
     Examples
     --------
     >>> learned = PixelScale.from_data(torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1))
-    >>> same = pixel_scale(learned.factor.numpy(), learned.shift.numpy())
+    >>> same = learned_scale(learned.factor.numpy(), learned.shift.numpy())
     >>> bool(same.factor == learned.factor), bool(same.shift == learned.shift)
     (True, True)
     """

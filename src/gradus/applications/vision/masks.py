@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import NDArray
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
 from gradus.applications.vision.images import check_images
@@ -100,22 +99,21 @@ def check_masks(y: Any, shape: Sequence[int]) -> NDArray[Any]:
     if masks.dtype.kind not in "biuU":
         mend = "round them, or compare probabilities with a threshold"
         raise InputError("masks of whole numbers or texts", f"{masks.dtype} with other values", mend)
-    return masks if masks.dtype.kind == "U" else masks.astype(np.int64)
+    return masks.astype(np.uint8) if masks.dtype.kind == "b" else masks
 
 
-def class_weights(given: Any, classes: NDArray[Any], targets: Tensor, weights: Tensor | None) -> NDArray[np.float64]:
+def class_weights(given: Any, classes: NDArray[Any], pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the weight of each class's pixels.
 
     Parameters
     ----------
     given : {"balanced"}, dict or None
-        ``"balanced"``: so that all classes together weigh the same, by scikit-learn's rule; or a weight for each class.
+        ``"balanced"``: so that all classes together weigh the same, by scikit-learn's rule ``total / (classes count)``;
+        or a weight for each class, one where it is not named.
     classes : ndarray
         The classes.
-    targets : Tensor of shape (n, height, width)
-        The number of each pixel's class, -1 where there is none.
-    weights : Tensor of shape (n,), optional
-        Weight of each image.
+    pixels : ndarray of shape (classes,)
+        How many pixels each has, or what they weigh.
 
     Raises
     ------
@@ -124,23 +122,15 @@ def class_weights(given: Any, classes: NDArray[Any], targets: Tensor, weights: T
 
     Examples
     --------
-    >>> import torch
-    >>> targets = torch.tensor([[[0, 0, 0, 1]]])
-    >>> class_weights("balanced", np.array([5, 7]), targets, None).round(3).tolist()
+    >>> class_weights("balanced", np.array([5, 7]), np.array([3.0, 1.0])).round(3).tolist()
     [0.667, 2.0]
-    >>> class_weights({7: 3.0}, np.array([5, 7]), targets, None).tolist()
+    >>> class_weights({7: 3.0}, np.array([5, 7]), np.array([3.0, 1.0])).tolist()
     [1.0, 3.0]
     """
     if given is None:
         return np.ones(len(classes))
     if given == "balanced":
-        kept = targets >= 0
-        numbers = targets[kept].numpy()
-        each = None if weights is None else weights[:, None, None].expand(targets.shape)[kept].numpy()
-        present = np.unique(numbers)
-        table = np.ones(len(classes))
-        table[present] = compute_class_weight("balanced", classes=present, y=numbers, sample_weight=each)
-        return table
+        return pixels.sum() / (len(classes) * pixels)
     strange = [name for name in given if name not in set(classes.tolist())]
     if strange:
         raise SettingError(f"class_weight keyed by the classes {classes}", repr(strange[0]), "name a class")

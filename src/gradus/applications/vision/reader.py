@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from gradus.applications.vision.images import check_images, pieces, pixel_scale
+from gradus.applications.vision.images import check_images, learned_scale, pieces
 from gradus.applications.vision.masks import picture_of
 from gradus.applications.vision.reading import (
     Reading,
@@ -178,7 +178,7 @@ class SequenceReader(CallbackSupportMixin, AugmentationOptions, GradientEstimato
     def _build(self) -> nn.Module:
         height, across, channels = (int(size) for size in self.image_shape_)
         return ReadingNetwork(
-            pixel_scale(self.pixel_factor_, self.pixel_shift_),
+            learned_scale(self.pixel_factor_, self.pixel_shift_),
             channels,
             (height, across),
             self.longest_,
@@ -287,8 +287,9 @@ class SequenceReader(CallbackSupportMixin, AugmentationOptions, GradientEstimato
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of images whose text is read right from the first symbol to the last."""
-        right = self.predict(X) == _texts(y)
-        return float(np.average(right, weights=sample_weight))
+        said, truth = self.predict(X), _texts(y)
+        check_rows("y", truth, len(said))
+        return float(np.average(said == truth, weights=sample_weight))
 
     def coverage_at(self, accuracy: float, X: Any, y: Any) -> Coverage:
         """Return how many of these images can be read with an accuracy asked for, and from which confidence on.

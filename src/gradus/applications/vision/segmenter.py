@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from gradus.applications.vision.images import check_images, pieces, pixel_scale
+from gradus.applications.vision.images import check_images, learned_scale, pieces
 from gradus.applications.vision.masks import check_masks, class_weights, picture_of, stack_images, stack_masks
 from gradus.applications.vision.segmentation import (
     GEOMETRIC,
@@ -36,6 +36,7 @@ from gradus.networks.checks import names_in
 from gradus.networks.convolutional import UNet
 from gradus.networks.preparation import PixelScale
 from gradus.training.augmentation import Padding
+from gradus.training.loop import Callback
 from gradus.training.losses import LossFunction
 from gradus.training.options import OptimizerName, ScheduleName
 
@@ -109,7 +110,8 @@ class ImageSegmenter(CallbackSupportMixin, GradientEstimator):
             Bytes or floating point. Images of different sizes are laid side by side on the largest, which costs its
             time for each; what is added has no class.
         y : array-like of shape (n, height, width), or sequence of masks
-            The class of each pixel: numbers or texts; ``ignore`` where there is none.
+            The class of each pixel: whole numbers, texts, or truth values, which count as 0 and 1; ``ignore`` where
+            there is none.
         sample_weight : array-like of shape (n,), optional
             Weight of each image's loss, 0 or more.
         X_val, y_val : optional
@@ -157,10 +159,7 @@ class ImageSegmenter(CallbackSupportMixin, GradientEstimator):
             self.pixel_factor_, self.pixel_shift_ = layer.factor.numpy().copy(), layer.shift.numpy().copy()
         targets = self._numbers(masks, outside)
         if reset:
-            if not bool((targets >= 0).any()):
-                raise InputError("pixels with a class", "none", "check the masks and the setting ignore")
-            table = class_weights(self.class_weight, self.classes_, targets, weights)
-            self.class_weights_ = table
+            self._count_pixels(targets, weights)
         return {"inputs": images, "targets": targets} | ({} if weights is None else {"weights": weights})
 
     def _learn_classes(self, masks: NDArray[Any], outside: NDArray[np.bool_]) -> None:
@@ -170,20 +169,30 @@ class ImageSegmenter(CallbackSupportMixin, GradientEstimator):
             received = ", ".join(map(str, self.classes_)) or "none"
             raise InputError("masks of two classes or more", received, "check the masks and the setting ignore")
 
+    def _count_pixels(self, targets: Tensor, weights: Tensor | None) -> None:
+        """Learn how many pixels each class has, each image's as often as it weighs."""
+        numbers, each = targets.numpy(), np.ones(len(targets)) if weights is None else weights.double().numpy()
+        weigh = np.broadcast_to(each[:, None, None], numbers.shape)
+        counts = np.bincount(numbers[numbers >= 0], weigh[numbers >= 0], minlength=len(self.classes_))
+        self.class_pixels_ = counts.astype(np.float64)
+        class_weights(self.class_weight, self.classes_, self.class_pixels_)  # says what is wrong with the setting
+
     def _numbers(self, masks: NDArray[Any], outside: NDArray[np.bool_]) -> Tensor:
         """Return the number of each pixel's class, -1 where there is none."""
-        if masks.dtype.kind != self.classes_.dtype.kind and {masks.dtype.kind, self.classes_.dtype.kind} & {"U"}:
-            expected = f"classes that were fitted ({', '.join(map(str, self.classes_[:5]))})"
+        expected = f"classes that were fitted ({', '.join(map(str, self.classes_[:5]))})"
+        if (masks.dtype.kind == "U") != (self.classes_.dtype.kind == "U"):
             raise InputError(expected, f"masks of {masks.dtype}", "pass masks of the kind fitted")
-        numbers = np.searchsorted(self.classes_, masks).clip(0, len(self.classes_) - 1)
-        silent = outside if self.ignore is None else outside | (masks == _like(masks, self.ignore))
-        strange = (self.classes_[numbers] != masks) & ~silent
-        if strange.any():
-            expected = f"classes that were fitted ({', '.join(map(str, self.classes_[:5]))})"
-            mend = "fit again with all classes, or name it in ignore"
-            raise InputError(expected, repr(masks[strange][0].item()), mend)
-        kind = np.int8 if len(self.classes_) < 128 else np.int16
-        return torch.from_numpy(np.where(silent, -1, numbers).astype(kind))
+        targets = np.empty(masks.shape, dtype=np.int8 if len(self.classes_) < 128 else np.int16)
+        for target, mask, silent in zip(targets, masks, outside, strict=True):  # an index is eight times as large
+            if self.ignore is not None:
+                silent = silent | (mask == _like(mask, self.ignore))
+            numbers = np.searchsorted(self.classes_, mask).clip(0, len(self.classes_) - 1)
+            strange = (self.classes_[numbers] != mask) & ~silent
+            if strange.any():
+                mend = "fit again with all classes, or name it in ignore"
+                raise InputError(expected, repr(mask[strange][0].item()), mend)
+            target[...] = np.where(silent, -1, numbers)
+        return torch.from_numpy(targets)
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -196,7 +205,7 @@ class ImageSegmenter(CallbackSupportMixin, GradientEstimator):
             normalization=None if self.normalization == "none" else self.normalization,
             dropout=self.dropout,
         )
-        return nn.Sequential(pixel_scale(self.pixel_factor_, self.pixel_shift_), unet)
+        return nn.Sequential(learned_scale(self.pixel_factor_, self.pixel_shift_), unet)
 
     def _make_network(self) -> nn.Module:
         network = super()._make_network()
@@ -206,19 +215,28 @@ class ImageSegmenter(CallbackSupportMixin, GradientEstimator):
         return network
 
     def _loss(self, network: Any) -> LossFunction:
-        device = next(network.parameters()).device
-        weights = None if self.class_weight is None else torch.from_numpy(self.class_weights_).float().to(device)
-        loss = SegmentationLoss(weights, self.dice)
+        loss = self._pixel_loss(network)
         if not names_in(self.augment, (*GEOMETRIC, *PHOTOMETRIC), "augment"):
             return loss
         scale = network[0]
         return AugmentedMasks(loss, self, (-scale.shift / scale.factor).flatten(), (1 / scale.factor).flatten())
 
+    def _pixel_loss(self, network: Any) -> SegmentationLoss:
+        if self.class_weight is None:
+            return SegmentationLoss(None, self.dice)
+        table = torch.from_numpy(class_weights(self.class_weight, self.classes_, self.class_pixels_))
+        return SegmentationLoss(table.float().to(next(network.parameters()).device), self.dice)
+
+    def _train(self, network: nn.Module, train: Batch, valid: Batch | None, callbacks: Sequence[Callback]) -> None:
+        if self.retrain != "none" and valid is not None and train["inputs"].shape[1:] != valid["inputs"].shape[1:]:
+            sizes = " and ".join(str(tuple(part["inputs"].shape[1:3])) for part in (train, valid))
+            mend = "set retrain='none', or cut the images to one size"
+            raise InputError("training and validation images of one size where retrain joins them", sizes, mend)
+        super()._train(network, train, valid, callbacks)
+
     def _measure(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        device = next(network.parameters()).device
-        weights = None if self.class_weight is None else torch.from_numpy(self.class_weights_).float().to(device)
-        loss = SegmentationLoss(weights, self.dice)
-        exact = torch.float32 if device.type == "mps" else torch.float64
+        loss = self._pixel_loss(network)
+        exact = torch.float32 if batch["inputs"].device.type == "mps" else torch.float64
         sums = [torch.stack([s.to(exact) for s in loss.measured(network, part)]) for part in pieces(batch)]
         total, count, right = torch.stack(sums).sum(0)
         return total, right, count
@@ -330,7 +348,7 @@ class ImageSegmenter(CallbackSupportMixin, GradientEstimator):
 
 def _ragged(X: Any) -> bool:
     """Whether images come as a sequence of arrays of different sizes."""
-    return isinstance(X, list | tuple) and len({np.shape(image)[:2] for image in X}) > 1
+    return isinstance(X, list | tuple) and len({np.shape(image) for image in X}) > 1
 
 
 def _like(masks: NDArray[Any], ignore: Any) -> Any:
