@@ -8,8 +8,9 @@ left when those with the least confident readings are rejected until 98 % of the
 with the threshold chosen on the test canvases themselves, as in the paper, and with one chosen on validation canvases,
 which is what a user can do.
 
-Rows: ``attention`` finds each position and tells its digit by one network for all; ``dense`` is the paper's read-out,
-every answer from one layer over all cells of the last maps.
+Rows: ``attention``, the default, finds each position and tells its digit by one network for all; ``dense`` is the
+paper's read-out, every answer from one layer over all cells of the last maps; ``augmented`` is ``attention`` on
+canvases turned and scaled at random in training. Sizes were chosen on validation canvases.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from recording import load, origin, store, summary
 
 from gradus.applications.vision.canvases import compose_sequences
@@ -39,13 +42,18 @@ TRAIN_DIGITS = 55_000
 VALID, TEST = 3_000, 3_000
 CHUNK = 5_000  # canvases composed by one process at a time, each from a seed of its own
 
+ROWS: dict[str, dict[str, str]] = {
+    "attention": {"readout": "attention"},
+    "dense": {"readout": "dense"},
+    "augmented": {"readout": "attention", "augment": "rotate,scale", "augment_padding": "zeros"},
+}
 # What one thread learns in some minutes, and what an accelerator does.
 SMALL = {"canvases": 60_000, "settings": {"max_epochs": 4}}
 LARGE = {
     "canvases": 200_000,
     "settings": {
         "max_epochs": 12,
-        "channels": (32, 64, 128, 256),
+        "channels": (32, 64, 128, 256, 256),
         "features": 512,
         "batch_size": 128,
         "dropout": 0.3,
@@ -92,7 +100,9 @@ def canvases(pictures: np.ndarray, labels: np.ndarray, n: int, first: int, worke
     if workers == 1:
         parts = [work(seed, size) for seed, size in zip(seeds, sizes, strict=True)]
     else:
-        with ProcessPoolExecutor(workers) as pool:
+        # Processes of their own, with one thread each: a fork of one that computes with torch may hang.
+        spawned = get_context("spawn")
+        with ProcessPoolExecutor(workers, spawned, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             parts = list(pool.map(work, seeds, sizes))
     return Part(np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts]))
 
@@ -150,7 +160,7 @@ def measure(settings: dict[str, Any], seed: int, device: str, train: Part, valid
 def main() -> None:
     """Measure seed by seed, and store each as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", default=["attention"], choices=["attention", "dense"], help="read-outs")
+    parser.add_argument("--rows", nargs="+", default=["attention"], choices=list(ROWS), help="what to train")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--canvases", type=int, help="training canvases, instead of the device's own number")
@@ -184,7 +194,7 @@ def main() -> None:
     )
     rows = record.setdefault("rows", {})
     for row in options.rows:
-        given = {**settings, "readout": row}
+        given = {**settings, **ROWS[row]}
         known = {"settings": {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}, "canvases": n}
         if {name: rows.get(row, {}).get(name) for name in known} != known:
             rows[row] = {**known, "seeds": []}

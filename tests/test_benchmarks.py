@@ -151,3 +151,10 @@ def test_the_page_names_the_targets_that_were_missed(modules, tmp_path):
     assert "| 1.4 times as fast as Skorch | 2.00 (1.50-2.00) | yes |" in page
     assert "Not reached: at most 0.20 of the plain loop's time (measured 0.25 (0.25-0.50))." in page
     assert "Others used 0.5 cores" in page and "not measured: keras" in page
+
+
+def test_the_page_of_quality_is_drawn_from_what_is_stored(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    draw_quality = importlib.import_module("draw_quality")
+
+    assert (ROOT / "docs" / "quality.md").read_text("utf-8") == draw_quality.page(draw_quality.RESULTS)

@@ -266,6 +266,7 @@ def test_another_weighting_of_classes_goes_on_from_the_same_weights():
         (lambda X, y: (X, y * 0), "two classes"),
         (lambda X, y: (X, y - 1), "two classes"),
         (lambda X, y: (X, y * 0.5), "whole numbers or texts"),
+        (lambda X, y: (X, np.where(y, "ink", None)), "whole numbers or texts"),
         (lambda X, y: (X * np.nan, y), "finite pixels"),
         (lambda X, y: (X[0, 0], y), "images of shape"),
         (lambda X, y: (X, None), "masks y"),
@@ -329,7 +330,7 @@ def test_handwriting_on_photographs(data_home):
     rows = rng.permutation(y.size)[:30_000]
     baseline = LogisticRegression(max_iter=200).fit(patches(X)[rows], y.ravel()[rows])
     plain = jaccard_score(truth.ravel(), baseline.predict(patches(new)), average="macro")
-    assert found.mean_iou > plain + 0.2, (found, plain)
+    assert found.mean_iou > plain + 0.25, (found, plain)
     # Wider images than those fitted, four of them side by side, are told as well.
     wide, whole = (np.concatenate(np.split(part, 4), axis=2) for part in (new, truth))
     assert model.score(wide, whole) > found.mean_iou - 0.05

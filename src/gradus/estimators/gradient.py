@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -57,6 +57,10 @@ class GradientEstimator(TrainingOptions, Estimator):
     A subclass says how data become tensors (`_encode`), what network they need (`_build`), which loss each player
     lowers (`_players`), and what is measured on validation data (`_evaluate`).
     """
+
+    # Whether data of one batch are learned in double precision: not whole images to whole images, which take seven times
+    # as long so.
+    _double_fit: ClassVar[bool] = True
 
     warm_start: bool = option(False, "let fit go on from the weights of the last fit")
 
@@ -232,7 +236,8 @@ class GradientEstimator(TrainingOptions, Estimator):
             n_rows = len(next(iter(train.values())))
             # One batch holds everything: double precision costs nothing at that size, and makes the sum over rows
             # independent of their order, so that a weight of two equals a row twice.
-            if n_rows <= options.batch_size and self.precision == "float32" and device.type != "mps":
+            small = self._double_fit and n_rows <= options.batch_size
+            if small and self.precision == "float32" and device.type != "mps":
                 dtype = torch.float64
             held = holds(device, sum(tensor.nbytes for tensor in train.values()))
             tensors = {name: _as(tensor, dtype).to(device if held else "cpu") for name, tensor in train.items()}

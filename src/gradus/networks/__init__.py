@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradus.networks.attention import Attention
+from gradus.networks.contrast import GlobalContrastNormalization, ImageSize, LocalContrastNormalization, ZCAWhitening
 from gradus.networks.convolutional import (
     ConvNet,
     DepthwiseSeparable,
@@ -63,9 +64,12 @@ __all__ = [
     "EchoStateNetwork",
     "Gated",
     "GaussianHead",
+    "GlobalContrastNormalization",
     "Head",
     "HeadedNetwork",
+    "ImageSize",
     "LeNet5",
+    "LocalContrastNormalization",
     "LocallyConnected2d",
     "Maxout",
     "MixtureDensityHead",
@@ -93,5 +97,6 @@ __all__ = [
     "TreeNetwork",
     "UNet",
     "VisionTransformer",
+    "ZCAWhitening",
     "lsuv_",
 ]

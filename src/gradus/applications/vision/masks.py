@@ -92,7 +92,7 @@ def check_masks(y: Any, shape: Sequence[int]) -> NDArray[Any]:
     if masks.shape != tuple(shape):
         expected = f"masks of shape {tuple(shape)}, a class for each pixel"
         raise InputError(expected, str(masks.shape), "pass one mask for each image, of its height and width")
-    if masks.dtype.kind in "OS":
+    if masks.dtype.kind == "O" and all(isinstance(name, str) for name in masks.flat):
         masks = masks.astype(str)
     if masks.dtype.kind == "f" and bool(np.isfinite(masks).all()) and bool((masks == np.floor(masks)).all()):
         masks = masks.astype(np.int64)

@@ -57,10 +57,10 @@ class SequenceReader(CallbackSupportMixin, AugmentationOptions, GradientEstimato
     >>> from gradus.applications.vision.canvases import compose_sequences
     >>> digits = load_digits()
     >>> make = {"size": (10, 20), "lengths": (1, 2), "scale": (0.8, 1.0)}
-    >>> seen = compose_sequences(digits.images[:900], digits.target[:900], 1500, **make)
+    >>> seen = compose_sequences(digits.images[:900], digits.target[:900], 2000, **make)
     >>> new = compose_sequences(digits.images[900:], digits.target[900:], 300, **make, random_state=1)
-    >>> model = SequenceReader(channels=(16, 32), features=64, max_epochs=8, random_state=0)
-    >>> bool(model.fit(seen.images, seen.texts).score(new.images, new.texts) > 0.7)
+    >>> model = SequenceReader(channels=(16, 32, 64), batch_size=32, warmup_steps=20, max_epochs=6, random_state=0)
+    >>> bool(model.fit(seen.images, seen.texts).score(new.images, new.texts) > 0.6)
     True
 
     References
@@ -70,7 +70,9 @@ class SequenceReader(CallbackSupportMixin, AugmentationOptions, GradientEstimato
     """
 
     network: Literal["convolutional", "resnet"] = option("convolutional", "what reads the pixels")
-    channels: tuple[int, ...] = option((16, 32, 64, 128), "channels of each block of network='convolutional'", low=1)
+    channels: tuple[int, ...] = option(
+        (16, 32, 64, 128, 128), "channels of each block of network='convolutional'", low=1
+    )
     depth: int = option(1, "blocks in each stage of network='resnet'", low=1)
     width: int = option(32, "channels of the first stage of network='resnet'", low=1)
     stages: int = option(3, "stages of network='resnet', each at half the resolution and twice the width", low=1)

@@ -94,7 +94,7 @@ class ReadingNetwork(nn.Module):
         classes: int,
         network: str = "convolutional",
         *,
-        widths: Sequence[int] = (16, 32, 64, 128),
+        widths: Sequence[int] = (16, 32, 64, 128, 128),
         depth: int = 1,
         width: int = 32,
         stages: int = 3,

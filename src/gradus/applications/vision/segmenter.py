@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,8 @@ class ImageSegmenter(CallbackSupportMixin, GradientEstimator):
     Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation; Goodfellow et al. 2016,
     §9.6 (structured outputs).
     """
+
+    _double_fit: ClassVar[bool] = False
 
     depth: int = option(3, "how often the U-Net halves the image", low=1, high=8)
     width: int = option(16, "channels of its first level; each level below has twice those above", low=1)
