@@ -234,7 +234,13 @@ def page(results: Path) -> str:
     cuda = load(results, "quality_images_cuda")
     several = {
         name: [found for kind in ("cuda", "cpu") if (found := load(results, f"{name}_{kind}")) is not None]
-        for name in ("quality_language", "quality_reader", "networks_language", "networks_forecasting")
+        for name in (
+            "quality_language",
+            "quality_reader",
+            "networks_language",
+            "networks_vision",
+            "networks_forecasting",
+        )
     }
     single = [(load(results, "quality_ntm"), copying), (load(results, "gpu_training"), steps)]
     parts = [INTRODUCTION]
@@ -242,7 +248,7 @@ def page(results: Path) -> str:
     parts += [texts(several["quality_language"])] if several["quality_language"] else []
     parts += [reader(several["quality_reader"])] if several["quality_reader"] else []
     parts += [draw(found) for found, draw in single if found]
-    both = several["networks_language"] + several["networks_forecasting"]
+    both = several["networks_language"] + several["networks_vision"] + several["networks_forecasting"]
     parts += [languages(both)] if both else []
     return "\n".join(parts)
 

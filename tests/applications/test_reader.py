@@ -244,6 +244,7 @@ def test_exhibits_show_the_surest_mistakes(model):
     [
         ((X, Y[1:]), "as many as X"),
         ((X, np.arange(len(X))), "texts, one for each image"),
+        ((X, [None] * len(X)), "texts, one for each image"),
         ((X, ["1"] * len(X)), "two symbols"),
         ((X, "12"), "put it into a list"),
         ((X, None), "texts y"),

@@ -58,8 +58,8 @@ class GradientEstimator(TrainingOptions, Estimator):
     lowers (`_players`), and what is measured on validation data (`_evaluate`).
     """
 
-    # Whether data of one batch are learned in double precision: not whole images to whole images, which take seven times
-    # as long so.
+    # Whether data of one batch are learned in double precision: not whole images to whole images, which take
+    # seven times as long so.
     _double_fit: ClassVar[bool] = True
 
     warm_start: bool = option(False, "let fit go on from the weights of the last fit")

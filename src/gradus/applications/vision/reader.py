@@ -343,10 +343,10 @@ def _texts(y: Any) -> NDArray[np.str_]:
     if isinstance(y, str):
         raise InputError("a sequence of texts", "one text", "put it into a list")
     listed = y.tolist() if isinstance(y, np.ndarray) else list(y)
-    strange = next((text for text in listed if not isinstance(text, str)), None)
-    if strange is not None:
-        mend = "write each as text, such as str(12)"
-        raise InputError("texts, one for each image", f"{type(strange).__name__} {strange!r}", mend)
+    strange = [text for text in listed if not isinstance(text, str)]
+    if strange:
+        mend = "write each as text, such as str(12), and nothing as an empty one"
+        raise InputError("texts, one for each image", f"{type(strange[0]).__name__} {strange[0]!r}", mend)
     return np.array(listed, dtype=str)
 
 

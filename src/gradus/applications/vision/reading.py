@@ -140,7 +140,7 @@ class ReadingNetwork(nn.Module):
 
 def _blocks(channels: int, size: tuple[int, int], widths: Sequence[int]) -> tuple[nn.Module, tuple[int, int]]:
     """Return the convolutional body and the grid of its last maps."""
-    check_sizes(channels_of_blocks=min(widths, default=0))
+    check_sizes(channels=min(widths, default=0))
     layers: list[nn.Module] = []
     height, across = size
     for index, (read, write) in enumerate(pairwise([channels, *widths])):
