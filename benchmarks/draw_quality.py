@@ -22,6 +22,7 @@ hand. Each figure is the mean over the seeds, with their standard deviation wher
 and not reached says no.
 """
 
+SPEEDS = ("networks_language", "networks_vision", "networks_forecasting")
 TITLES = {
     "mlp": "MLP with dropout",
     "mlp-maxnorm": "MLP with dropout and max-norm",
@@ -248,7 +249,7 @@ def page(results: Path) -> str:
     parts += [texts(several["quality_language"])] if several["quality_language"] else []
     parts += [reader(several["quality_reader"])] if several["quality_reader"] else []
     parts += [draw(found) for found, draw in single if found]
-    both = several["networks_language"] + several["networks_vision"] + several["networks_forecasting"]
+    both = [found for name in SPEEDS for found in several[name]]
     parts += [languages(both)] if both else []
     return "\n".join(parts)
 
