@@ -53,7 +53,7 @@ LARGE = {
     "canvases": 200_000,
     "settings": {
         "max_epochs": 12,
-        "channels": (32, 64, 128, 256, 256),
+        "channels": (32, 64, 128, 256),
         "features": 512,
         "batch_size": 128,
         "dropout": 0.3,

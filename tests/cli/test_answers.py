@@ -72,7 +72,8 @@ def test_config_knows_units_ranges_and_choices(capsys):
 
 
 def test_config_of_all(capsys):
-    assert set(answer(capsys, "config")) == set(PUBLIC)
+    assert set(answer(capsys, "config")) == {"job", *PUBLIC}
+    assert {"memory", "test_fraction"} <= {setting["name"] for setting in answer(capsys, "config")["job"]}
     assert run(["config"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in PUBLIC)

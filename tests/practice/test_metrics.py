@@ -1,5 +1,7 @@
 """Scores against scikit-learn and scipy, intervals against coverage, comparisons against the exact test."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -28,15 +30,45 @@ def regression(n=300, seed=0):
     return y, Prediction(values=y + 0.5 * rng.normal(size=n))
 
 
+def written(n=300, wrong=0.1, seed=0):
+    """Texts, and answers of which a share of the characters is another, missing, or said twice."""
+    rng = np.random.default_rng(seed)
+    y = np.array(["".join(rng.choice(list("abcd"), rng.integers(1, 9))) for _ in range(n)], dtype=object)
+    said = ["".join(rng.choice(["", "x", c, c + c]) if rng.random() < wrong else c for c in text) for text in y]
+    return y, Prediction(texts=np.array(said, dtype=object))
+
+
+def edits(a, b):
+    """The fewest edits, by the definition: the best of putting in, taking out, exchanging, at every pair of ends."""
+
+    @cache
+    def until(i, j):
+        if i == 0 or j == 0:
+            return i + j
+        return min(until(i - 1, j) + 1, until(i, j - 1) + 1, until(i - 1, j - 1) + (a[i - 1] != b[j - 1]))
+
+    return until(len(a), len(b))
+
+
+def made_for(metric, k):
+    made = {"values": regression, "texts": written}
+    return made[metric.needs]() if metric.needs in made else classification(k=k)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", METRICS)
 def test_values_are_scikit_learns(name, weighted):
     metric = METRICS[name]
-    y, p = regression() if metric.needs == "values" else classification(k=2 if name == "average_precision" else 3)
+    y, p = made_for(metric, 2 if name == "average_precision" else 3)
     w = np.random.default_rng(1).uniform(0.1, 3, len(y)) if weighted else None
     q, labels = p.probabilities, p.labels
     one = None if q is None else np.eye(q.shape[1])[np.searchsorted(p.classes, y)]
+    each = np.ones(len(y)) if w is None else w
     oracle = {
+        "character_error": lambda: (
+            sum(v * edits(a, b) for v, a, b in zip(each, y, p.texts, strict=True)) / sum(each * [len(a) for a in y])
+        ),
+        "exact": lambda: sk.accuracy_score(y.astype(str), p.texts.astype(str), sample_weight=w),
         "accuracy": lambda: sk.accuracy_score(y, labels, sample_weight=w),
         "balanced_accuracy": lambda: sk.balanced_accuracy_score(y, labels, sample_weight=w),
         "f1": lambda: sk.f1_score(y, labels, average="macro", sample_weight=w),
@@ -220,8 +252,10 @@ def test_comparison_of_accuracies_is_mcnemars():
 @pytest.mark.parametrize("name", METRICS)
 def test_comparisons_are_antisymmetric_and_know_the_direction(name):
     metric = METRICS[name]
-    y, good = regression() if metric.needs == "values" else classification(k=2)
-    if metric.needs == "values":
+    y, good = made_for(metric, 2)
+    if metric.needs == "texts":
+        bad = written(wrong=0.6)[1]
+    elif metric.needs == "values":
         bad = Prediction(values=y + 2 * (good.values - y))
     else:
         q = 0.2 * good.probabilities + 0.8 * np.random.default_rng(5).dirichlet([1, 1], len(y))

@@ -430,7 +430,9 @@ contrast.decomposes = False
 def test_a_loss_that_compares_examples_is_not_shared(tmp_path):
     said = together(tmp_path, lambda rank: [trainer(loss=contrast).run()])[1]
     words = "expected one process with a loss that does not decompose over examples, got 2 that share each batch"
-    assert all(part["said"]["words"].startswith(words) for part in said)
+    # Whichever is refused first may be gone before the other has met it, and that is then what the other says.
+    assert any(part["said"]["words"].startswith(words) for part in said)
+    assert all(part["said"]["words"] for part in said)
 
 
 class Branching(nn.Module):
