@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from racing import Asked, raced
+from racing import Asked, raced, stepping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -102,13 +101,7 @@ def gradus_trainer(network: nn.Module, data: Windows, asked: Asked) -> Callable[
     player = Player("network", network, ForecastLoss(), options)
     trainer = Trainer(network, [player], source, options, n_threads=torch.get_num_threads())
 
-    def steps(n: int) -> None:
-        trainer.options = replace(options, max_steps=trainer.step + n)
-        trainer.finished = None
-        trainer.run()
-        network.train()
-
-    return steps
+    return stepping(trainer)
 
 
 def training(asked: Asked) -> dict[str, Any]:

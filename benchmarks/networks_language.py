@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from networks_language_plain import PlainGPT, PlainLSTM, Shape, plain_sample, plain_trainer
-from racing import Asked, raced, wait
+from racing import Asked, raced, stepping, wait
 from torch import Tensor, nn
 
 from gradus.applications.language.model import LanguageModel, next_token_loss
@@ -80,13 +80,7 @@ def gradus_trainer(
             group["betas"] = BETAS
     trainer = Trainer(network, [player], batches, options, n_threads=torch.get_num_threads())
 
-    def steps(n: int) -> None:
-        trainer.options = replace(options, max_steps=trainer.step + n)
-        trainer.finished = None
-        trainer.run()
-        network.train()
-
-    return steps
+    return stepping(trainer)
 
 
 @torch.inference_mode()

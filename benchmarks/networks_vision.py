@@ -11,14 +11,13 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from racing import Asked, raced
+from racing import Asked, raced, stepping
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -54,13 +53,7 @@ def gradus_trainer(network: nn.Module, x: Tensor, y: Tensor, asked: Asked) -> Ca
     player = Player("network", network, head_loss(network.head), options)  # type: ignore[arg-type]
     trainer = Trainer(network, [player], batches, options, n_threads=torch.get_num_threads())
 
-    def steps(n: int) -> None:
-        trainer.options = replace(options, max_steps=trainer.step + n)
-        trainer.finished = None
-        trainer.run()
-        network.train()
-
-    return steps
+    return stepping(trainer)
 
 
 def plain_trainer(network: nn.Module, x: Tensor, y: Tensor, asked: Asked) -> Callable[[int], None]:

@@ -36,6 +36,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from recording import pictures_home
 
 from gradus.applications.vision import ImageClassifier
 from gradus.core.devices import choose_device
@@ -139,17 +140,9 @@ class Part(NamedTuple):
     y: np.ndarray
 
 
-def home() -> Path:
-    """Return the folder of the data sets."""
-    named = os.environ.get("GRADUS_DATA")
-    if not named or not Path(named).is_dir():
-        raise SystemExit(f"error: expected GRADUS_DATA to name the data folder, got {named!r}; set it")
-    return Path(named) / "vision"
-
-
 def read(name: str, cache: Path) -> tuple[Part, Part]:
     """Return the training and test parts of a data set, as bytes."""
-    path = home() / SETS[name]
+    path = pictures_home() / SETS[name]
     if path.suffix == ".parquet":
         stored = cache / "cifar10_jpeg.npz"
         if not stored.is_file():

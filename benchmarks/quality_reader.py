@@ -16,7 +16,6 @@ canvases turned and scaled at random in training. Sizes were chosen on validatio
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -27,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from recording import load, origin, store, summary
+from recording import load, origin, pictures_home, store, summary
 
 from gradus.applications.vision.canvases import compose_sequences
 from gradus.applications.vision.reader import SequenceReader
@@ -78,14 +77,6 @@ class Part(NamedTuple):
     y: np.ndarray
 
 
-def home() -> Path:
-    """Return the folder of the data sets."""
-    named = os.environ.get("GRADUS_DATA")
-    if not named or not Path(named).is_dir():
-        raise SystemExit(f"error: expected GRADUS_DATA to name the data folder, got {named!r}; set it")
-    return Path(named) / "vision"
-
-
 def compose(pictures: np.ndarray, labels: np.ndarray, seed: int, n: int) -> Part:
     """Compose some canvases."""
     made = compose_sequences(pictures, labels, n, size=SIZE, lengths=LENGTHS, random_state=seed)
@@ -109,7 +100,7 @@ def canvases(pictures: np.ndarray, labels: np.ndarray, n: int, first: int, worke
 
 def read_all(n: int, workers: int) -> tuple[Part, Part, Part]:
     """Return training, validation and test canvases."""
-    with np.load(home() / "mnist.npz", allow_pickle=False) as file:
+    with np.load(pictures_home() / "mnist.npz", allow_pickle=False) as file:
         train, test = ((file[f"x_{name}"], file[f"y_{name}"]) for name in ("train", "test"))
     learned, held = ([part[:TRAIN_DIGITS] for part in train], [part[TRAIN_DIGITS:] for part in train])
     return (

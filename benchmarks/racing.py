@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 import torch
 
-__all__ = ["Asked", "compared", "raced", "wait"]
+from gradus.training.loop import Trainer
+
+__all__ = ["Asked", "compared", "raced", "stepping", "wait"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,18 @@ def wait(asked: Asked) -> None:
     """Let the device finish, so that the clock can be read."""
     if asked.cuda:
         torch.cuda.synchronize()
+
+
+def stepping(trainer: Trainer) -> Callable[[int], None]:
+    """Return a function that lets Gradus's loop take the given number of steps more."""
+
+    def steps(n: int) -> None:
+        trainer.options = replace(trainer.options, max_steps=trainer.step + n)
+        trainer.finished = None
+        trainer.run()
+        trainer.network.train()
+
+    return steps
 
 
 def raced(

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-__all__ = ["load", "machine", "origin", "spread", "store", "summary"]
+__all__ = ["load", "machine", "origin", "pictures_home", "spread", "store", "summary"]
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "pandas")
 
@@ -69,6 +69,14 @@ def summary(seeds: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, 
     """Return mean and spread over seeds of the named numbers that all of them have."""
     found = {name: [row[name] for row in seeds if isinstance(row.get(name), int | float)] for name in names}
     return {name: spread(values) for name, values in found.items() if values and len(values) == len(seeds)}
+
+
+def pictures_home() -> Path:
+    """Return the folder of the sets of pictures."""
+    named = os.environ.get("GRADUS_DATA")
+    if not named or not Path(named).is_dir():
+        raise SystemExit(f"error: expected GRADUS_DATA to name the data folder, got {named!r}; set it")
+    return Path(named) / "vision"
 
 
 def load(path: Path) -> dict[str, Any]:

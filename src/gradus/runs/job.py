@@ -23,7 +23,7 @@ from gradus.estimators.gradient import trains_together
 from gradus.practice.ladder import Ladder, LadderRow, Rung, climb
 from gradus.runs.card import write_card
 from gradus.runs.opened import Opened
-from gradus.runs.opening import TASKS, open_data, shares_of
+from gradus.runs.opening import TASKS, fractions_of, open_data
 from gradus.runs.record import MetricsLog, RunFolder, RunRecord, SettingRecord, rung_record, versions
 from gradus.runs.report import write_report
 from gradus.runs.surveys import default_memory
@@ -127,7 +127,7 @@ def fit_source(
     if task not in TASKS:
         raise SettingError(f"a task: {', '.join(TASKS)}", repr(task), f"{nearest(task, TASKS)}or leave it out")
     asked = job
-    valid, test = shares_of(job)
+    valid, test = fractions_of(job)
     job = replace(job, memory=job.memory or agreed(default_memory()), valid_fraction=valid, test_fraction=test)
     started = _prepare(job, given, console)
     choose_device(started.estimator.device)  # a missing one is refused now, not after the other rungs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from gradus.applications.base import Candidate
 from gradus.data.batches import Batches
@@ -28,7 +28,6 @@ class Opened(ABC):
     """
 
     fingerprint: str
-    kind: ClassVar[str]
 
     @property
     def streams(self) -> bool:

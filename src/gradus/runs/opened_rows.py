@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +52,6 @@ class OpenedRows(Opened):
     train_rows: int
     survey: TableSurvey | ImageSurvey | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
-
-    kind: ClassVar[str] = "rows"
 
     @property
     def streams(self) -> bool:

@@ -23,7 +23,7 @@ from gradus.runs.surveys import Say, default_memory, survey_source, understood
 if TYPE_CHECKING:
     from gradus.runs.job import Job
 
-__all__ = ["TASKS", "open_data", "shares_of", "texts_of_table"]
+__all__ = ["TASKS", "fractions_of", "open_data", "texts_of_table"]
 
 ROWS = ("classification", "regression")
 TASKS = ("auto", *ROWS, "translate", "forecast", "generate")
@@ -31,10 +31,11 @@ _NEEDS = {"forecast": "a table of series in time", "generate": "plain text", "tr
 _WORDS = {"table": "a table", "images": "images", "texts": "texts"}
 
 
-def shares_of(job: Job) -> tuple[float, float]:
+def fractions_of(job: Job) -> tuple[float, float]:
     """Return the shares for validation and test: those asked for, else what suits rows, or a plain text."""
-    usual = SHARE if is_corpus(job.source, job.task) else 0.2
-    test = usual if job.test_fraction is None else job.test_fraction
+    test = job.test_fraction
+    if test is None:  # only then is it worth a look into the source
+        test = SHARE if is_corpus(job.source, job.task) else 0.2
     return (test if job.valid_fraction is None else job.valid_fraction), test
 
 
@@ -58,7 +59,7 @@ def open_data(job: Job, settings: Mapping[str, str], say: Say | None = None) -> 
     if is_corpus(job.source, job.task):
         return open_corpus(job)
     memory = (job.memory or default_memory()) * GIB
-    valid, test = shares_of(job)
+    valid, test = fractions_of(job)
     if job.task in ("auto", *ROWS) and job.text in (None, "none"):
         survey = survey_source(
             job.source, memory, target=job.target, group=job.group, time=job.time, task=job.task,
@@ -80,12 +81,8 @@ def open_data(job: Job, settings: Mapping[str, str], say: Say | None = None) -> 
         data = read_loaded(table, target=job.target, group=job.group, time=job.time, written=written)
     data, roles = texts_of_table(data, job.text, pairs=job.task == "translate")
     if job.task not in ("auto", *ROWS) and not (job.task == "translate" and data.kind == "texts"):
-        needs = {
-            "forecast": "a table of series in time",
-            "generate": "plain text",
-            "translate": "two columns of texts",
-        }[job.task]
-        raise DataError(f"{needs} for --task {job.task}", f"{_WORDS[data.kind]} in {data.name}", "leave out --task")
+        received = f"{_WORDS[data.kind]} in {data.name}"
+        raise DataError(f"{_NEEDS[job.task]} for --task {job.task}", received, "leave out --task")
     data = replace(data, notes=(*data.notes, *_too_large(Path(job.source), memory)))
     app = recognise(data, job.task)
     parts = split(
