@@ -1,158 +1,12 @@
-"""The book's table of contents as data: section, method, where it lives, how to try it.
-
-The command line, the documentation and the completeness test read this table. Importing it loads
-nothing else.
-"""
+"""Chapters 5 to 12: networks, their training, their practice and their applications."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from gradus.catalog.entry import Entry
 
-__all__ = ["CATALOG", "PUBLIC", "SECTIONS", "Entry", "within"]
+__all__ = ["ENTRIES"]
 
-Kind = Literal[
-    "estimator",
-    "network",
-    "layer",
-    "head",
-    "loss",
-    "optimizer",
-    "schedule",
-    "regularizer",
-    "training",
-    "practice",
-]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One method of the book.
-
-    Parameters
-    ----------
-    name : str
-        The field's standard term; for an estimator, the name of its class.
-    section : str
-        Number of a chapter or section, a key of `SECTIONS`.
-    kind : str
-        What it is.
-    where : str
-        ``module:attribute``.
-    summary : str
-        One line.
-    try_it : str
-        A command or a line of Python.
-    """
-
-    name: str
-    section: str
-    kind: Kind
-    where: str
-    summary: str
-    try_it: str
-
-
-def within(section: str, parent: str) -> bool:
-    """Whether ``section`` is ``parent`` or lies inside it.
-
-    Examples
-    --------
-    >>> within("7.12", "7"), within("7.12", "7.1")
-    (True, False)
-    """
-    return section == parent or section.startswith(parent + ".")
-
-
-SECTIONS: dict[str, str] = {
-    "5": "Machine Learning Basics",
-    "5.5": "Maximum Likelihood Estimation",
-    "6": "Deep Feedforward Networks",
-    "6.2": "Gradient-Based Learning",
-    "6.2.2": "Output Units",
-    "6.2.2.1": "Linear Units for Gaussian Output Distributions",
-    "6.2.2.2": "Sigmoid Units for Bernoulli Output Distributions",
-    "6.2.2.3": "Softmax Units for Multinoulli Output Distributions",
-    "6.2.2.4": "Other Output Types",
-    "6.3": "Hidden Units",
-    "6.3.1": "Rectified Linear Units and Their Generalizations",
-    "6.4": "Architecture Design",
-    "7": "Regularization for Deep Learning",
-    "7.1": "Parameter Norm Penalties",
-    "7.1.1": "L2 Parameter Regularization",
-    "7.1.2": "L1 Regularization",
-    "7.2": "Norm Penalties as Constrained Optimization",
-    "7.4": "Dataset Augmentation",
-    "7.5": "Noise Robustness",
-    "7.5.1": "Injecting Noise at the Output Targets",
-    "7.6": "Semi-Supervised Learning",
-    "7.7": "Multitask Learning",
-    "7.8": "Early Stopping",
-    "7.11": "Bagging and Other Ensemble Methods",
-    "7.12": "Dropout",
-    "7.13": "Adversarial Training",
-    "7.14": "Tangent Distance, Tangent Prop and Manifold Tangent Classifier",
-    "8": "Optimization for Training Deep Models",
-    "8.1": "How Learning Differs from Pure Optimization",
-    "8.1.3": "Batch and Minibatch Algorithms",
-    "8.3": "Basic Algorithms",
-    "8.3.1": "Stochastic Gradient Descent",
-    "8.3.2": "Momentum",
-    "8.3.3": "Nesterov Momentum",
-    "8.4": "Parameter Initialization Strategies",
-    "8.5": "Algorithms with Adaptive Learning Rates",
-    "8.5.1": "AdaGrad",
-    "8.5.2": "RMSProp",
-    "8.5.3": "Adam",
-    "8.6": "Approximate Second-Order Methods",
-    "8.6.1": "Newton's Method",
-    "8.6.2": "Conjugate Gradients",
-    "8.6.3": "BFGS",
-    "8.7": "Optimization Strategies and Meta-Algorithms",
-    "8.7.1": "Batch Normalization",
-    "8.7.3": "Polyak Averaging",
-    "8.7.6": "Continuation Methods and Curriculum Learning",
-    "9": "Convolutional Networks",
-    "9.2": "Motivation",
-    "9.3": "Pooling",
-    "9.5": "Variants of the Basic Convolution Function",
-    "9.6": "Structured Outputs",
-    "9.7": "Data Types",
-    "9.8": "Efficient Convolution Algorithms",
-    "9.9": "Random or Unsupervised Features",
-    "9.10": "The Neuroscientific Basis for Convolutional Networks",
-    "9.11": "Convolutional Networks and the History of Deep Learning",
-    "10": "Sequence Modeling: Recurrent and Recursive Nets",
-    "10.2": "Recurrent Neural Networks",
-    "10.3": "Bidirectional RNNs",
-    "10.4": "Encoder-Decoder Sequence-to-Sequence Architectures",
-    "10.5": "Deep Recurrent Networks",
-    "10.6": "Recursive Neural Networks",
-    "10.8": "Echo State Networks",
-    "10.9": "Leaky Units and Other Strategies for Multiple Time Scales",
-    "10.10": "The Long Short-Term Memory and Other Gated RNNs",
-    "10.11": "Optimization for Long-Term Dependencies",
-    "10.11.1": "Clipping Gradients",
-    "10.12": "Explicit Memory",
-    "11": "Practical Methodology",
-    "11.1": "Performance Metrics",
-    "11.2": "Default Baseline Models",
-    "11.6": "Example: Multi-Digit Number Recognition",
-    "12": "Applications",
-    "12.1": "Large-Scale Deep Learning",
-    "12.2": "Computer Vision",
-    "12.4": "Natural Language Processing",
-    "12.4.1": "n-grams",
-    "12.4.2": "Neural Language Models",
-    "12.4.3": "High-Dimensional Outputs",
-    "12.4.3.2": "Hierarchical Softmax",
-    "12.4.3.3": "Importance Sampling",
-    "12.4.3.4": "Noise-Contrastive Estimation and Ranking Loss",
-    "12.4.5": "Neural Machine Translation",
-    "12.4.5.1": "Using an Attention Mechanism and Aligning Pieces of Data",
-}
-
-CATALOG: tuple[Entry, ...] = (
+ENTRIES: tuple[Entry, ...] = (
     Entry("MLPClassifier", "6", "estimator", "gradus.estimators.mlp:MLPClassifier",
           "multilayer perceptron for classes", "gradus config MLPClassifier"),
     Entry("MLPRegressor", "6", "estimator", "gradus.estimators.mlp:MLPRegressor",
@@ -518,6 +372,3 @@ CATALOG: tuple[Entry, ...] = (
           "steepest descent where distance is the change of the distribution",
           "from gradus.training.second_order import natural_gradient_step"),
 )  # fmt: skip
-
-# What `from gradus import NAME` finds.
-PUBLIC: dict[str, str] = {e.name: e.where.partition(":")[0] for e in CATALOG if e.kind == "estimator"}
