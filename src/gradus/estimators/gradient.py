@@ -106,7 +106,7 @@ class GradientEstimator(TrainingOptions, Estimator):
     ) -> Self:
         """Train; ``after`` learns what is left to learn before scikit-learn's callbacks hear that the fit ended."""
         self._check_together()
-        if (X_val is None) != (y_val is None):
+        if y is not None and (X_val is None) != (y_val is None):
             given, absent = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
             raise InputError("X_val and y_val together", f"{given} alone", f"pass {absent} too")
         warm = self.warm_start and hasattr(self, "network_")
@@ -382,11 +382,20 @@ class GradientEstimator(TrainingOptions, Estimator):
         loss, score, count = torch.stack(sums).sum(0).tolist()
         return {"loss": loss / count, "score": score / count}
 
-    @torch.inference_mode()
     def _forward(
         self, X: Any, answer: Callable[[Any, Tensor], Tensor] | None = None, *, double: bool = False
     ) -> Tensor:
         """Return the network's parameters for ``X``, or what ``answer(head, parameters)`` makes of them, on the CPU."""
+
+        def ask(network: Any, *inputs: Tensor) -> Tensor:
+            parameters = network(*inputs)
+            return parameters if answer is None else answer(network.head, parameters)
+
+        return self._ask(self._encode(X), ask, double=double)
+
+    @torch.inference_mode()
+    def _ask(self, tensors: Batch, function: Callable[..., Tensor], *, double: bool = False) -> Tensor:
+        """Return ``function(network, *tensors)`` of all rows, a part of them at a time, on the CPU."""
         network: Any = self.network_.eval()
         device = next(network.parameters()).device
         dtype = torch.float64 if double and device.type != "mps" else torch.float32
@@ -394,9 +403,8 @@ class GradientEstimator(TrainingOptions, Estimator):
             network = copy.deepcopy(network).double()
         parts = []
         with threads(min(self.n_threads_, cores())):  # a model may come from a larger machine
-            for batch in _chunks(self._encode(X)):
-                parameters = network(*(_as(tensor, dtype).to(device) for tensor in batch.values()))
-                parts.append((parameters if answer is None else answer(network.head, parameters)).cpu())
+            for batch in _chunks(tensors):
+                parts.append(function(network, *(_as(tensor, dtype).to(device) for tensor in batch.values())).cpu())
         return torch.cat(parts)
 
     def _head(self) -> Any:
@@ -454,7 +462,7 @@ def _listed(value: Any) -> Any:
 
 
 def _weighted(tensors: Batch) -> Batch:
-    return tensors if "weights" in tensors else {**tensors, "weights": torch.ones(len(tensors["targets"]))}
+    return tensors if "weights" in tensors else {**tensors, "weights": torch.ones(len(next(iter(tensors.values()))))}
 
 
 def _take(tensors: Batch, rows: np.ndarray) -> Batch:

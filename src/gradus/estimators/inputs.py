@@ -77,4 +77,4 @@ def drop_weightless(X: Any, y: Any, weights: Tensor | None) -> tuple[Any, Any, T
         return X, y, weights
     check_rows("y", y, n)
     kept = np.flatnonzero(weights.numpy() > 0)
-    return _safe_indexing(X, kept), _safe_indexing(y, kept), weights[kept]
+    return _safe_indexing(X, kept), None if y is None else _safe_indexing(y, kept), weights[kept]
