@@ -1,0 +1,1 @@
+"""Mathematics that the rest stands on (Part I): linear algebra, probability, numerical computation."""

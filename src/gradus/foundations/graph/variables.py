@@ -1,0 +1,459 @@
+"""A computational graph that writes itself: variables, and the operations that join them (§6.5.1).
+
+A `Variable` is a node: an array, and how it came to be. An `Operation` is what stands between nodes: a function ``f`` on
+arrays, and two rules that say how a small change passes through it, *backwards* (`bprop`) and *forwards* (`jvp`). Both
+rules are written with variables and operations, not with arrays; so a derivative is itself a graph, with derivatives.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from gradus.core.errors import InputError
+
+_RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
+_SCOPE: ContextVar[tuple[tuple[str, int], ...]] = ContextVar("scope", default=())
+_numbers = itertools.count()  # inputs exist before outputs: the order of making is a topological order
+
+
+class Variable:
+    """One node of a computational graph: an array of float64 that knows its operation and inputs.
+
+    Operators, comparisons, indexing and NumPy's own functions (``np.exp(x)``) work on it. Comparisons give plain arrays
+    of booleans, so `if` and `while` are Python's; the graph holds what was in fact computed.
+
+    Parameters
+    ----------
+    value : array-like
+        Numbers of any shape.
+    name : str
+        What to call it in pictures.
+
+    Raises
+    ------
+    InputError
+        If the value is not made of numbers.
+
+    Examples
+    --------
+    >>> x = Variable([1.0, 2.0])
+    >>> y = (3 * x**2).sum()
+    >>> y, y.operation.name, y.inputs[0].operation.name
+    (Variable(15.0), 'sum', 'multiply')
+
+    References
+    ----------
+    Goodfellow et al. 2016, §6.5.1. `operation` and `inputs` are the book's ``get_operation`` and ``get_inputs``.
+    """
+
+    __slots__ = ("__weakref__", "inputs", "name", "number", "operation", "scope", "settings", "value")
+
+    def __init__(self, value: Any, name: str = "") -> None:
+        try:
+            self.value: np.ndarray = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError("an array of real numbers", f"{type(value).__name__} ({error})", "pass numbers") from error
+        self.name, self.number, self.scope = name, next(_numbers), _SCOPE.get()
+        self.operation: Operation | None = None
+        self.inputs: tuple[Variable, ...] = ()
+        self.settings: dict[str, Any] = {}
+
+    shape = property(lambda self: self.value.shape, doc="Lengths of the axes.")
+    ndim = property(lambda self: self.value.ndim, doc="Number of axes.")
+    size = property(lambda self: self.value.size, doc="Number of entries.")
+    T = property(lambda self: self.transpose(), doc="Axes in reverse order.")
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Variable:
+        """Return the sum over axes."""
+        return _reduced(total, self, axis, keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Variable:
+        """Return the largest entry along axes; equals share the gradient."""
+        return _reduced(largest, self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Variable:
+        """Return the mean over axes."""
+        summed = self.sum(axis, keepdims)
+        return summed * (summed.size / self.size)
+
+    def reshape(self, *shape: Any) -> Variable:
+        """Return the same entries in another shape."""
+        return reshape(self, shape=shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: int) -> Variable:
+        """Return the axes in another order, reversed by default."""
+        return transpose(self, axes=tuple(axis % self.ndim for axis in axes) or tuple(reversed(range(self.ndim))))
+
+    def __add__(self, other: Any) -> Variable:
+        return add(self, other)
+
+    def __sub__(self, other: Any) -> Variable:
+        return subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Variable:
+        return subtract(other, self)
+
+    def __mul__(self, other: Any) -> Variable:
+        return multiply(self, other)
+
+    def __truediv__(self, other: Any) -> Variable:
+        return divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Variable:
+        return divide(other, self)
+
+    def __pow__(self, other: Any) -> Variable:
+        return power(self, other)
+
+    def __rpow__(self, other: Any) -> Variable:
+        return power(other, self)
+
+    def __matmul__(self, other: Any) -> Variable:
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Variable:
+        return matmul(other, self)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> Variable:
+        return negative(self)
+
+    def __abs__(self) -> Variable:
+        return absolute(self)
+
+    def __getitem__(self, key: Any) -> Variable:
+        return index(self, key=key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise InputError("variables that stay as they are", "an assignment to entries", "use where or concatenate")
+
+    def __iter__(self) -> Iterator[Variable]:
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __lt__(self, other: Any) -> Any:
+        return self.value < variable(other).value
+
+    def __gt__(self, other: Any) -> Any:
+        return self.value > variable(other).value
+
+    def __le__(self, other: Any) -> Any:
+        return self.value <= variable(other).value
+
+    def __ge__(self, other: Any) -> Any:
+        return self.value >= variable(other).value
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        return f"Variable({np.array2string(self.value, separator=', ')})"
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Variable:
+        """Answer ``np.exp(x)`` and ``array * x``."""
+        known = UFUNCS.get(ufunc)
+        if known is None or method != "__call__" or settings:
+            names = ", ".join(sorted(f.__name__ for f in UFUNCS))
+            raise InputError(f"one of NumPy's functions {names}", f"np.{ufunc.__name__}", "build it from those")
+        return known(*inputs)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise InputError("an array", "a Variable, whose history an array would lose", "use its .value")
+
+
+def variable(value: Any) -> Variable:
+    """Return the value as a node: itself, or a constant."""
+    return value if isinstance(value, Variable) else Variable(value)
+
+
+@contextmanager
+def recording(on: bool) -> Iterator[None]:
+    """Remember, or forget, how variables are computed inside the block."""
+    token = _RECORDING.set(on)
+    try:
+        yield
+    finally:
+        _RECORDING.reset(token)
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Group what is computed inside the block under one name, for pictures."""
+    token = _SCOPE.set((*_SCOPE.get(), (name, next(_numbers))))
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A function on arrays with the two rules of its derivative. Calling it is one turn of algorithm 6.1.
+
+    Parameters
+    ----------
+    name : str
+        As in errors and pictures.
+    f : callable
+        Arrays in, array out.
+    bprop : callable
+        ``(i, G, y, *inputs)``: the gradient of input ``i``, where ``G`` is that of the output ``y``: the product of
+        ``G`` with a Jacobian, Σ_k G_k ∂y_k/∂x.
+    jvp : callable
+        ``(tangents, y, *inputs)``: how fast ``y`` changes as each input moves along its tangent, or rests (None).
+    needs : str
+        What its inputs have to be like.
+
+    References
+    ----------
+    Goodfellow et al. 2016, §6.5.6: ``op.f`` and ``op.bprop(inputs, X, G)``.
+    """
+
+    name: str
+    f: Callable[..., Any]
+    bprop: Callable[..., Variable]
+    jvp: Callable[..., Variable]
+    needs: str
+
+    def __call__(self, *values: Any, **settings: Any) -> Variable:
+        """Compute the output, and remember how."""
+        inputs = tuple(variable(value) for value in values)
+        try:
+            output = Variable(self.f(*(x.value for x in inputs), **settings))
+        except (ValueError, IndexError, TypeError) as error:
+            shapes = " and ".join(str(x.shape) for x in inputs)
+            with_these = "".join(f", {name}={value!r}" for name, value in settings.items())
+            mend = f"check the shapes that go into {self.name}"
+            raise InputError(f"{self.needs} for {self.name}", shapes + with_these, mend) from error
+        if _RECORDING.get():
+            output.operation, output.inputs, output.settings = self, inputs, settings
+        return output
+
+
+# ---- three ways to make an operation ----
+
+
+def elementwise(name: str, f: Any, *slopes: Callable[..., Any]) -> Operation:
+    """Make an operation on each entry by itself; ``slopes[i](y, *inputs)`` is ∂y/∂x_i."""
+
+    def bprop(i: int, G: Variable, y: Variable, *inputs: Variable) -> Variable:
+        return sum_to(G * slopes[i](y, *inputs), inputs[i].shape)
+
+    def jvp(tangents: Any, y: Variable, *inputs: Variable) -> Variable:
+        moved = (t * slope(y, *inputs) for t, slope in zip(tangents, slopes, strict=True) if t is not None)
+        return _spread(added(moved), y.shape)
+
+    return Operation(name, f, bprop, jvp, "inputs whose shapes broadcast together")
+
+
+def linear(name: str, f: Any, bprop: Any, needs: str = "inputs whose shapes broadcast together") -> Operation:
+    """Make an operation that is linear in all its inputs at once: its change is itself, of the changes."""
+
+    def jvp(tangents: Any, y: Variable, *inputs: Variable, **settings: Any) -> Variable:
+        moved = (np.zeros(x.shape) if t is None else t for t, x in zip(tangents, inputs, strict=True))
+        return operation(*moved, **settings)
+
+    operation = Operation(name, f, bprop, jvp, needs)
+    return operation
+
+
+def product(name: str, f: Any, bprop: Any, needs: str) -> Operation:
+    """Make an operation that is linear in each input by itself: the rule of products."""
+
+    def jvp(tangents: Any, y: Variable, *inputs: Variable, **settings: Any) -> Variable:
+        moved = ((*inputs[:i], t, *inputs[i + 1 :]) for i, t in enumerate(tangents) if t is not None)
+        return added(operation(*terms, **settings) for terms in moved)
+
+    operation = Operation(name, f, bprop, jvp, needs)
+    return operation
+
+
+# ---- shapes: each is the transpose of another ----
+
+
+def added(terms: Iterable[Variable]) -> Variable:
+    """Return the sum of several variables."""
+    first, *others = terms
+    for term in others:
+        first = first + term
+    return first
+
+
+def sum_to(x: Variable, shape: tuple[int, ...]) -> Variable:
+    """Undo broadcasting: sum over every axis along which ``shape`` was repeated."""
+    if x.shape == shape:
+        return x
+    lead = x.ndim - len(shape)
+    axes = tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1))
+    return total(x, axis=axes).reshape(shape)
+
+
+def _spread(x: Variable, shape: tuple[int, ...]) -> Variable:
+    return x if x.shape == shape else broadcast_to(x, shape=shape)
+
+
+def _reduced(operation: Operation, x: Variable, axis: Any, keepdims: bool) -> Variable:
+    """Reduce with the axes kept, then drop them; the rules need not think about it."""
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    dropped = {a % x.ndim if x.ndim else a for a in axes}
+    kept = operation(x, axis=tuple(sorted(axes)))
+    return kept if keepdims else kept.reshape(tuple(n for a, n in enumerate(kept.shape) if a not in dropped))
+
+
+def _share(y: Variable, x: Variable, axis: Any) -> np.ndarray:
+    """Return which entries are the largest, those that are equal in equal parts."""
+    at_top = x.value == y.value
+    return at_top / at_top.sum(axis, keepdims=True)
+
+
+def _scattered(g: np.ndarray, *, key: Any, shape: tuple[int, ...]) -> np.ndarray:
+    out = np.zeros(shape)
+    parts = key if isinstance(key, tuple) else (key,)
+    if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
+        out[key] = g
+    else:
+        np.add.at(out, key, g)  # an index may name an entry twice
+    return out
+
+
+def _windows(x: np.ndarray, *, size: Any, stride: Any, dilation: Any) -> np.ndarray:
+    reach = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
+    view = sliding_window_view(x, reach, axis=tuple(range(-len(size), 0)))
+    return view[(..., *(slice(None, None, step) for step in (*stride, *dilation)))]
+
+
+def _folded(g: np.ndarray, *, shape: Any, size: Any, stride: Any, dilation: Any) -> np.ndarray:
+    out, counts = np.zeros(shape), g.shape[-2 * len(size) : -len(size)]
+    for offset in np.ndindex(*size):
+        starts = [o * d for o, d in zip(offset, dilation, strict=True)]
+        ends = [a + (n - 1) * s + 1 for a, n, s in zip(starts, counts, stride, strict=True)]
+        out[(..., *map(slice, starts, ends, stride))] += g[(..., *offset)]
+    return out
+
+
+total = linear(
+    "sum",
+    lambda x, *, axis: np.sum(x, axis, keepdims=True),
+    lambda i, G, y, x, axis: _spread(G, x.shape),
+    "axes that the input has",
+)
+broadcast_to = linear(
+    "broadcast", np.broadcast_to, lambda i, G, y, x, shape: sum_to(G, x.shape), "a shape that the input broadcasts to"
+)
+reshape = linear(
+    "reshape",
+    lambda x, *, shape: np.reshape(x, shape),
+    lambda i, G, y, x, shape: G.reshape(x.shape),
+    "as many entries as before",
+)
+transpose = linear(
+    "transpose",
+    np.transpose,
+    lambda i, G, y, x, axes: transpose(G, axes=tuple(int(a) for a in np.argsort(axes))),
+    "each axis once",
+)
+index = linear(
+    "index",
+    lambda x, *, key: x[key],
+    lambda i, G, y, x, key: scatter(G, key=key, shape=x.shape),
+    "an index inside the input",
+)
+scatter = linear(
+    "scatter", _scattered, lambda i, G, y, g, key, shape: index(G, key=key), "values of the shape that the index picks"
+)
+windows = linear(
+    "windows", _windows, lambda i, G, y, x, **at: fold(G, shape=x.shape, **at), "an input no smaller than the window"
+)
+fold = linear("fold", _folded, lambda i, G, y, g, shape, **at: windows(G, **at), "windows that fit the shape")
+joined = linear(
+    "concatenate",
+    lambda *xs, axis: np.concatenate(xs, axis),
+    lambda i, G, y, *xs, axis: _part(G, sum(x.shape[axis] for x in xs[:i]), xs[i].shape[axis], axis),
+    "shapes that agree but for the axis joined",
+)
+largest = Operation(
+    "max",
+    lambda x, *, axis: np.max(x, axis, keepdims=True),
+    lambda i, G, y, x, axis: G * _share(y, x, axis),
+    lambda tangents, y, x, axis: total(tangents[0] * _share(y, x, axis), axis=axis),
+    "axes that the input has, and at least one entry along them",
+)
+
+
+def _part(G: Variable, start: int, length: int, axis: int) -> Variable:
+    return G[(slice(None),) * (axis % G.ndim) + (slice(start, start + length),)]
+
+
+# ---- arithmetic ----
+
+identity = linear("identity", lambda x: x, lambda i, G, y, x: G)
+add = linear("add", np.add, lambda i, G, y, *x: sum_to(G, x[i].shape))
+subtract = linear("subtract", np.subtract, lambda i, G, y, *x: sum_to(-G if i else G, x[i].shape))
+negative = linear("negative", np.negative, lambda i, G, y, x: -G)
+where = linear(
+    "where",
+    lambda a, b, *, condition: np.where(condition, a, b),
+    lambda i, G, y, *x, condition: sum_to(where(*((0.0, G) if i else (G, 0.0)), condition=condition), x[i].shape),
+)
+multiply = elementwise("multiply", np.multiply, lambda y, a, b: b, lambda y, a, b: a)
+divide = elementwise("divide", np.divide, lambda y, a, b: 1 / b, lambda y, a, b: -y / b)
+power = elementwise(
+    "power",
+    np.power,
+    lambda y, a, b: b * a ** where(1.0, b - 1, condition=b.value == 0),  # a**0 is flat, at a = 0 too
+    lambda y, a, b: y * log(where(1.0, a, condition=a.value == 0)),
+)
+maximum = elementwise("maximum", np.maximum, lambda y, a, b: _won(a, b), lambda y, a, b: _won(b, a))
+minimum = elementwise("minimum", np.minimum, lambda y, a, b: _won(b, a), lambda y, a, b: _won(a, b))
+logaddexp = elementwise("logaddexp", np.logaddexp, lambda y, a, b: exp(a - y), lambda y, a, b: exp(b - y))
+exp = elementwise("exp", np.exp, lambda y, x: y)
+log = elementwise("log", np.log, lambda y, x: 1 / x)
+sqrt = elementwise("sqrt", np.sqrt, lambda y, x: 0.5 / y)
+sin = elementwise("sin", np.sin, lambda y, x: cos(x))
+cos = elementwise("cos", np.cos, lambda y, x: -sin(x))
+tanh = elementwise("tanh", np.tanh, lambda y, x: 1 - y * y)
+absolute = elementwise("absolute", np.absolute, lambda y, x: np.sign(x.value))
+relu = elementwise("relu", lambda x: np.maximum(x, 0.0), lambda y, x: (x.value > 0) * 1.0)
+matmul_ = product(
+    "matmul",
+    np.matmul,
+    lambda i, G, y, a, b: sum_to(_flip(a) @ G if i else G @ _flip(b), (b if i else a).shape),
+    "matrices whose inner lengths agree",
+)
+
+
+def _won(a: Variable, b: Variable) -> np.ndarray:
+    return (a.value > b.value) + 0.5 * (a.value == b.value)
+
+
+def _flip(x: Variable) -> Variable:
+    return x.transpose(*range(x.ndim - 2), -1, -2)
+
+
+def matmul(a: Any, b: Any) -> Variable:
+    """Return the product of matrices, of stacks of them, or of vectors, as ``a @ b`` does."""
+    a, b = variable(a), variable(b)
+    if a.ndim == 1 and b.ndim:
+        return matmul(a.reshape(1, -1), b)[(..., 0, slice(None)) if b.ndim > 1 else 0]
+    return matmul_(a, b.reshape(-1, 1))[..., 0] if b.ndim == 1 else matmul_(a, b)
+
+
+UFUNCS = {
+    operation.f: operation
+    for operation in (add, subtract, negative, multiply, divide, power, maximum, minimum, logaddexp, exp, log, sqrt)
+    + (sin, cos, tanh, absolute)
+} | {np.matmul: matmul}

@@ -1,0 +1,1 @@
+"""Part III: methods of research, one folder a chapter."""
