@@ -20,40 +20,19 @@ from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import ANSWER_ROWS, GradientEstimator
 from gradus.estimators.inputs import check_table, check_weights, drop_weightless
 
-__all__ = ["UnsupervisedEstimator"]
+__all__ = ["DrawingEstimator", "RowsEstimator", "UnsupervisedEstimator"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class UnsupervisedEstimator(CallbackSupportMixin, GradientEstimator):
+class RowsEstimator(CallbackSupportMixin, GradientEstimator):
     """Base of estimators that learn rows themselves by gradients: autoencoders, density models, generators.
 
     Rows are those of a table, or stacks of pictures of shape (n, height, width) or (n, height, width, channels), which
     the network gets flat: ``row_shape_`` remembers what one row looked like, and answers that are rows look so again.
     A subclass gives the network (`_build`), its loss (`_loss`) and its answers, by `_answers` and `_draws`, and takes
-    on those of scikit-learn's mixins that fit (`TransformerMixin`, `DensityMixin`).
+    on those of scikit-learn's mixins that fit (`TransformerMixin`, `DensityMixin`). Whether it takes weights of rows,
+    `UnsupervisedEstimator` and `DrawingEstimator` say.
     """
-
-    @with_callbacks
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, X_val: Any = None) -> Self:
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
-            Training rows.
-        y : ignored
-            Present for pipelines.
-        sample_weight : array-like of shape (n,), optional
-            Weight of each row's loss, 0 or more.
-        X_val : array-like, optional
-            Validation rows, which early stopping follows.
-
-        Returns
-        -------
-        self
-            The fitted estimator.
-        """
-        return self._fit(X, None, sample_weight, X_val, None)
 
     def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
         weights = check_weights(sample_weight)
@@ -117,3 +96,58 @@ class UnsupervisedEstimator(CallbackSupportMixin, GradientEstimator):
         """Return flat rows in the shape that `fit` got them."""
         array = flat.numpy() if isinstance(flat, Tensor) else flat
         return array.reshape(len(array), *self.row_shape_)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class UnsupervisedEstimator(RowsEstimator):
+    """Rows with weights: a row of weight two is a row that comes twice, to the last bits where one batch holds all."""
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, X_val: Any = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Training rows.
+        y : ignored
+            Present for pipelines.
+        sample_weight : array-like of shape (n,), optional
+            Weight of each row's loss, 0 or more.
+        X_val : array-like, optional
+            Validation rows, which early stopping follows.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        return self._fit(X, None, sample_weight, X_val, None)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class DrawingEstimator(RowsEstimator):
+    """Rows whose loss draws noise for each: one of weight two would see one draw, one that comes twice sees two.
+
+    So `fit` takes no weights; repeat rows instead.
+    """
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None, X_val: Any = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, features), (n, height, width) or (n, height, width, channels)
+            Training rows.
+        y : ignored
+            Present for pipelines.
+        X_val : array-like, optional
+            Validation rows, which early stopping follows.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        return self._fit(X, None, None, X_val, None)
