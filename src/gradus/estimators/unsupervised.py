@@ -38,8 +38,13 @@ class RowsEstimator(CallbackSupportMixin, GradientEstimator):
         weights = check_weights(sample_weight)
         if weights is not None:
             X, _, weights = drop_weightless(X, None, weights)
-        batch = {"inputs": self._encode_rows(X, reset=reset)}
-        return batch if weights is None else {**batch, "weights": weights}
+        rows = self._encode_rows(X, reset=reset)
+        if reset:
+            self._learn_scales(rows, weights)
+        return {"inputs": rows} if weights is None else {"inputs": rows, "weights": weights}
+
+    def _learn_scales(self, rows: Tensor, weights: Tensor | None) -> None:
+        """Learn from the training rows what `_build` needs beside their shape; nothing by default."""
 
     def _encode_rows(self, X: Any, *, reset: bool) -> Tensor:
         """Check rows and return them flat, as float32 of shape (n, features); with ``reset``, learn their shape."""
