@@ -59,7 +59,7 @@ def test_every_public_estimator_is_listed():
     from gradus.estimators.base import Estimator
 
     classes = {}
-    for room in ("gradus.estimators", "gradus.applications"):
+    for room in ("gradus.estimators", "gradus.applications", "gradus.research"):
         package = importlib.import_module(room)
         for info in pkgutil.walk_packages(package.__path__, room + "."):
             module = importlib.import_module(info.name)

@@ -6,4 +6,22 @@ from gradus.catalog.entry import Entry
 
 __all__ = ["ENTRIES"]
 
-ENTRIES: tuple[Entry, ...] = ()
+_ROOM = "gradus.research.inference"
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry("GaussianMixture", "3.9.6", "estimator", f"{_ROOM}.mixtures:GaussianMixture",
+          "density and clusters by EM, four forms of covariances", "gradus config GaussianMixture"),
+    Entry("BernoulliMixture", "19.2", "estimator", f"{_ROOM}.mixtures:BernoulliMixture",
+          "density and clusters of rows of zeros and ones, by EM", "gradus config BernoulliMixture"),
+    Entry("expectation maximization", "19.2", "function", f"{_ROOM}.em:run_em",
+          "repeats E and M steps until the likelihood stands still", "from gradus.research.inference import run_em"),
+    Entry("EM of Gaussians", "19.2", "function", f"{_ROOM}.gaussians:gaussian_mixture_step",
+          "one step of EM of a mixture of Gaussians, by one matrix product a block",
+          "from gradus.research.inference import gaussian_mixture_init, gaussian_mixture_step"),
+    Entry("EM of Bernoullis", "19.2", "function", f"{_ROOM}.bernoullis:bernoulli_mixture_step",
+          "one step of EM of a mixture of Bernoullis, with pseudo-counts",
+          "from gradus.research.inference import bernoulli_mixture_init, bernoulli_mixture_step"),
+    Entry("k-means++", "19.2", "function", f"{_ROOM}.starts:kmeans",
+          "spread-out centres and a few rounds of k-means, where EM begins",
+          "from gradus.research.inference import kmeans_init, kmeans_step"),
+)
