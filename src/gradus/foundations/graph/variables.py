@@ -1,15 +1,15 @@
 """A computational graph that writes itself: variables, and the operations that join them (§6.5.1).
 
-A `Variable` is a node: an array, and how it came to be. An `Operation` is what stands between nodes: a function ``f`` on
-arrays, and two rules that say how a small change passes through it, *backwards* (`bprop`) and *forwards* (`jvp`). Both
-rules are written with variables and operations, not with arrays; so a derivative is itself a graph, with derivatives.
+A `Variable` is a node: an array, and how it came to be. An `Operation` stands between nodes: a function on arrays, and
+two rules that say how a small change passes through it, backwards (`bprop`) and forwards (`jvp`). Both rules are
+written with variables and operations, not with arrays; so a derivative is a graph too, and has derivatives.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,14 @@ _SCOPE: ContextVar[tuple[tuple[str, int], ...]] = ContextVar("scope", default=()
 _numbers = itertools.count()  # inputs exist before outputs: the order of making is a topological order
 
 
+def _operator(name: str, order: int = 1) -> Any:
+    return lambda *values: globals()[name](*values[::order])
+
+
+def _answer(f: Any) -> Any:
+    return lambda *values: f(*(variable(x).value for x in values))
+
+
 class Variable:
     """One node of a computational graph: an array of float64 that knows its operation and inputs.
 
@@ -36,11 +44,6 @@ class Variable:
         Numbers of any shape.
     name : str
         What to call it in pictures.
-
-    Raises
-    ------
-    InputError
-        If the value is not made of numbers.
 
     Examples
     --------
@@ -60,7 +63,7 @@ class Variable:
         try:
             self.value: np.ndarray = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise InputError("an array of real numbers", f"{type(value).__name__} ({error})", "pass numbers") from error
+            raise InputError("real numbers in rows of one length", repr(value)[:80], "pass an array") from error
         self.name, self.number, self.scope = name, next(_numbers), _SCOPE.get()
         self.operation: Operation | None = None
         self.inputs: tuple[Variable, ...] = ()
@@ -92,43 +95,16 @@ class Variable:
         """Return the axes in another order, reversed by default."""
         return transpose(self, axes=tuple(axis % self.ndim for axis in axes) or tuple(reversed(range(self.ndim))))
 
-    def __add__(self, other: Any) -> Variable:
-        return add(self, other)
-
-    def __sub__(self, other: Any) -> Variable:
-        return subtract(self, other)
-
-    def __rsub__(self, other: Any) -> Variable:
-        return subtract(other, self)
-
-    def __mul__(self, other: Any) -> Variable:
-        return multiply(self, other)
-
-    def __truediv__(self, other: Any) -> Variable:
-        return divide(self, other)
-
-    def __rtruediv__(self, other: Any) -> Variable:
-        return divide(other, self)
-
-    def __pow__(self, other: Any) -> Variable:
-        return power(self, other)
-
-    def __rpow__(self, other: Any) -> Variable:
-        return power(other, self)
-
-    def __matmul__(self, other: Any) -> Variable:
-        return matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Variable:
-        return matmul(other, self)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __neg__(self) -> Variable:
-        return negative(self)
-
-    def __abs__(self) -> Variable:
-        return absolute(self)
+    __add__ = __radd__ = _operator("add")
+    __sub__, __rsub__ = _operator("subtract"), _operator("subtract", -1)
+    __mul__ = __rmul__ = _operator("multiply")
+    __truediv__, __rtruediv__ = _operator("divide"), _operator("divide", -1)
+    __pow__, __rpow__ = _operator("power"), _operator("power", -1)
+    __matmul__, __rmatmul__ = _operator("matmul"), _operator("matmul", -1)
+    __neg__, __abs__ = _operator("negative"), _operator("absolute")
+    __lt__, __le__, __eq__ = _answer(np.less), _answer(np.less_equal), _answer(np.equal)
+    __gt__, __ge__, __ne__ = _answer(np.greater), _answer(np.greater_equal), _answer(np.not_equal)
+    __len__, __bool__, __float__, __hash__ = _answer(len), _answer(bool), _answer(float), object.__hash__
 
     def __getitem__(self, key: Any) -> Variable:
         return index(self, key=key)
@@ -139,27 +115,6 @@ class Variable:
     def __iter__(self) -> Iterator[Variable]:
         return (self[i] for i in range(len(self)))
 
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def __lt__(self, other: Any) -> Any:
-        return self.value < variable(other).value
-
-    def __gt__(self, other: Any) -> Any:
-        return self.value > variable(other).value
-
-    def __le__(self, other: Any) -> Any:
-        return self.value <= variable(other).value
-
-    def __ge__(self, other: Any) -> Any:
-        return self.value >= variable(other).value
-
-    def __bool__(self) -> bool:
-        return bool(self.value)
-
-    def __float__(self) -> float:
-        return float(self.value)
-
     def __repr__(self) -> str:
         return f"Variable({np.array2string(self.value, separator=', ')})"
 
@@ -167,8 +122,8 @@ class Variable:
         """Answer ``np.exp(x)`` and ``array * x``."""
         known = UFUNCS.get(ufunc)
         if known is None or method != "__call__" or settings:
-            names = ", ".join(sorted(f.__name__ for f in UFUNCS))
-            raise InputError(f"one of NumPy's functions {names}", f"np.{ufunc.__name__}", "build it from those")
+            names = ", ".join(f.__name__ for f in UFUNCS)
+            raise InputError(f"a NumPy function among {names}", f"np.{ufunc.__name__}", "build it from those")
         return known(*inputs)
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
@@ -181,23 +136,23 @@ def variable(value: Any) -> Variable:
 
 
 @contextmanager
-def recording(on: bool) -> Iterator[None]:
+def held(setting: ContextVar[Any], value: Any) -> Iterator[None]:
+    """Let a setting have a value inside the block."""
+    token = setting.set(value)
+    try:
+        yield
+    finally:
+        setting.reset(token)
+
+
+def recording(on: bool) -> AbstractContextManager[None]:
     """Remember, or forget, how variables are computed inside the block."""
-    token = _RECORDING.set(on)
-    try:
-        yield
-    finally:
-        _RECORDING.reset(token)
+    return held(_RECORDING, on)
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
+def scope(name: str) -> AbstractContextManager[None]:
     """Group what is computed inside the block under one name, for pictures."""
-    token = _SCOPE.set((*_SCOPE.get(), (name, next(_numbers))))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
+    return held(_SCOPE, (*_SCOPE.get(), (name, next(_numbers))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +182,7 @@ class Operation:
     f: Callable[..., Any]
     bprop: Callable[..., Variable]
     jvp: Callable[..., Variable]
-    needs: str
+    needs: str = "shapes and settings that fit together"
 
     def __call__(self, *values: Any, **settings: Any) -> Variable:
         """Compute the output, and remember how."""
@@ -244,7 +199,7 @@ class Operation:
         return output
 
 
-# ---- three ways to make an operation ----
+# Three ways to make an operation.
 
 
 def elementwise(name: str, f: Any, *slopes: Callable[..., Any]) -> Operation:
@@ -255,34 +210,31 @@ def elementwise(name: str, f: Any, *slopes: Callable[..., Any]) -> Operation:
 
     def jvp(tangents: Any, y: Variable, *inputs: Variable) -> Variable:
         moved = (t * slope(y, *inputs) for t, slope in zip(tangents, slopes, strict=True) if t is not None)
-        return _spread(added(moved), y.shape)
+        return spread(added(moved), y.shape)
 
-    return Operation(name, f, bprop, jvp, "inputs whose shapes broadcast together")
+    return Operation(name, f, bprop, jvp, "shapes that broadcast together")
 
 
-def linear(name: str, f: Any, bprop: Any, needs: str = "inputs whose shapes broadcast together") -> Operation:
+def linear(name: str, f: Any, bprop: Any) -> Operation:
     """Make an operation that is linear in all its inputs at once: its change is itself, of the changes."""
 
     def jvp(tangents: Any, y: Variable, *inputs: Variable, **settings: Any) -> Variable:
         moved = (np.zeros(x.shape) if t is None else t for t, x in zip(tangents, inputs, strict=True))
         return operation(*moved, **settings)
 
-    operation = Operation(name, f, bprop, jvp, needs)
+    operation = Operation(name, f, bprop, jvp)
     return operation
 
 
-def product(name: str, f: Any, bprop: Any, needs: str) -> Operation:
+def product(name: str, f: Any, bprop: Any) -> Operation:
     """Make an operation that is linear in each input by itself: the rule of products."""
 
     def jvp(tangents: Any, y: Variable, *inputs: Variable, **settings: Any) -> Variable:
         moved = ((*inputs[:i], t, *inputs[i + 1 :]) for i, t in enumerate(tangents) if t is not None)
         return added(operation(*terms, **settings) for terms in moved)
 
-    operation = Operation(name, f, bprop, jvp, needs)
+    operation = Operation(name, f, bprop, jvp)
     return operation
-
-
-# ---- shapes: each is the transpose of another ----
 
 
 def added(terms: Iterable[Variable]) -> Variable:
@@ -302,7 +254,8 @@ def sum_to(x: Variable, shape: tuple[int, ...]) -> Variable:
     return total(x, axis=axes).reshape(shape)
 
 
-def _spread(x: Variable, shape: tuple[int, ...]) -> Variable:
+def spread(x: Variable, shape: tuple[int, ...]) -> Variable:
+    """Broadcast where needed."""
     return x if x.shape == shape else broadcast_to(x, shape=shape)
 
 
@@ -345,77 +298,45 @@ def _folded(g: np.ndarray, *, shape: Any, size: Any, stride: Any, dilation: Any)
     return out
 
 
-total = linear(
-    "sum",
-    lambda x, *, axis: np.sum(x, axis, keepdims=True),
-    lambda i, G, y, x, axis: _spread(G, x.shape),
-    "axes that the input has",
-)
-broadcast_to = linear(
-    "broadcast", np.broadcast_to, lambda i, G, y, x, shape: sum_to(G, x.shape), "a shape that the input broadcasts to"
-)
-reshape = linear(
-    "reshape",
-    lambda x, *, shape: np.reshape(x, shape),
-    lambda i, G, y, x, shape: G.reshape(x.shape),
-    "as many entries as before",
-)
-transpose = linear(
-    "transpose",
-    np.transpose,
-    lambda i, G, y, x, axes: transpose(G, axes=tuple(int(a) for a in np.argsort(axes))),
-    "each axis once",
-)
-index = linear(
-    "index",
-    lambda x, *, key: x[key],
-    lambda i, G, y, x, key: scatter(G, key=key, shape=x.shape),
-    "an index inside the input",
-)
-scatter = linear(
-    "scatter", _scattered, lambda i, G, y, g, key, shape: index(G, key=key), "values of the shape that the index picks"
-)
-windows = linear(
-    "windows", _windows, lambda i, G, y, x, **at: fold(G, shape=x.shape, **at), "an input no smaller than the window"
-)
-fold = linear("fold", _folded, lambda i, G, y, g, shape, **at: windows(G, **at), "windows that fit the shape")
-joined = linear(
-    "concatenate",
-    lambda *xs, axis: np.concatenate(xs, axis),
-    lambda i, G, y, *xs, axis: _part(G, sum(x.shape[axis] for x in xs[:i]), xs[i].shape[axis], axis),
-    "shapes that agree but for the axis joined",
-)
+def _unjoin(i: int, G: Variable, y: Variable, *xs: Variable, axis: int) -> Variable:
+    start = sum(x.shape[axis] for x in xs[:i])
+    return G[(slice(None),) * (axis % G.ndim) + (slice(start, start + xs[i].shape[axis]),)]
+
+
+# Shapes: each operation is the transpose of another.
+total = linear("sum", lambda x, *, axis: x.sum(axis, keepdims=True), lambda i, G, y, x, axis: spread(G, x.shape))
+broadcast_to = linear("broadcast", np.broadcast_to, lambda i, G, y, x, shape: sum_to(G, x.shape))
+reshape = linear("reshape", lambda x, *, shape: x.reshape(shape), lambda i, G, y, x, shape: G.reshape(x.shape))
+transpose = linear("transpose", np.transpose, lambda i, G, y, x, axes: G.transpose(*np.argsort(axes)))
+index = linear("index", lambda x, *, key: x[key], lambda i, G, y, x, key: scatter(G, key=key, shape=x.shape))
+scatter = linear("scatter", _scattered, lambda i, G, y, g, key, shape: index(G, key=key))
+windows = linear("windows", _windows, lambda i, G, y, x, **at: fold(G, shape=x.shape, **at))
+fold = linear("fold", _folded, lambda i, G, y, g, shape, **at: windows(G, **at))
+joined = linear("concatenate", lambda *xs, axis: np.concatenate(xs, axis), _unjoin)
 largest = Operation(
     "max",
     lambda x, *, axis: np.max(x, axis, keepdims=True),
     lambda i, G, y, x, axis: G * _share(y, x, axis),
     lambda tangents, y, x, axis: total(tangents[0] * _share(y, x, axis), axis=axis),
-    "axes that the input has, and at least one entry along them",
 )
 
-
-def _part(G: Variable, start: int, length: int, axis: int) -> Variable:
-    return G[(slice(None),) * (axis % G.ndim) + (slice(start, start + length),)]
-
-
-# ---- arithmetic ----
-
+# Arithmetic.
 identity = linear("identity", lambda x: x, lambda i, G, y, x: G)
 add = linear("add", np.add, lambda i, G, y, *x: sum_to(G, x[i].shape))
 subtract = linear("subtract", np.subtract, lambda i, G, y, *x: sum_to(-G if i else G, x[i].shape))
 negative = linear("negative", np.negative, lambda i, G, y, x: -G)
-where = linear(
+choice = linear(
     "where",
     lambda a, b, *, condition: np.where(condition, a, b),
-    lambda i, G, y, *x, condition: sum_to(where(*((0.0, G) if i else (G, 0.0)), condition=condition), x[i].shape),
+    lambda i, G, y, *x, condition: sum_to(G * (condition != bool(i)), x[i].shape),
 )
 multiply = elementwise("multiply", np.multiply, lambda y, a, b: b, lambda y, a, b: a)
 divide = elementwise("divide", np.divide, lambda y, a, b: 1 / b, lambda y, a, b: -y / b)
 power = elementwise(
     "power",
     np.power,
-    lambda y, a, b: b * a ** where(1.0, b - 1, condition=b.value == 0),  # a**0 is flat, at a = 0 too
-    lambda y, a, b: y * log(where(1.0, a, condition=a.value == 0)),
+    lambda y, a, b: b * a ** choice(1.0, b - 1, condition=b == 0),  # a**0 is flat, at a = 0 too
+    lambda y, a, b: y * log(choice(1.0, a, condition=a == 0)),
 )
 maximum = elementwise("maximum", np.maximum, lambda y, a, b: _won(a, b), lambda y, a, b: _won(b, a))
 minimum = elementwise("minimum", np.minimum, lambda y, a, b: _won(b, a), lambda y, a, b: _won(a, b))
@@ -428,16 +349,13 @@ cos = elementwise("cos", np.cos, lambda y, x: -sin(x))
 tanh = elementwise("tanh", np.tanh, lambda y, x: 1 - y * y)
 absolute = elementwise("absolute", np.absolute, lambda y, x: np.sign(x.value))
 relu = elementwise("relu", lambda x: np.maximum(x, 0.0), lambda y, x: (x.value > 0) * 1.0)
-matmul_ = product(
-    "matmul",
-    np.matmul,
-    lambda i, G, y, a, b: sum_to(_flip(a) @ G if i else G @ _flip(b), (b if i else a).shape),
-    "matrices whose inner lengths agree",
+_matmul = product(
+    "matmul", np.matmul, lambda i, G, y, a, b: sum_to(_flip(a) @ G if i else G @ _flip(b), (b if i else a).shape)
 )
 
 
 def _won(a: Variable, b: Variable) -> np.ndarray:
-    return (a.value > b.value) + 0.5 * (a.value == b.value)
+    return (a > b) + 0.5 * (a == b)
 
 
 def _flip(x: Variable) -> Variable:
@@ -449,11 +367,8 @@ def matmul(a: Any, b: Any) -> Variable:
     a, b = variable(a), variable(b)
     if a.ndim == 1 and b.ndim:
         return matmul(a.reshape(1, -1), b)[(..., 0, slice(None)) if b.ndim > 1 else 0]
-    return matmul_(a, b.reshape(-1, 1))[..., 0] if b.ndim == 1 else matmul_(a, b)
+    return _matmul(a, b.reshape(-1, 1))[..., 0] if b.ndim == 1 else _matmul(a, b)
 
 
-UFUNCS = {
-    operation.f: operation
-    for operation in (add, subtract, negative, multiply, divide, power, maximum, minimum, logaddexp, exp, log, sqrt)
-    + (sin, cos, tanh, absolute)
-} | {np.matmul: matmul}
+_ALIKE = (add, subtract, negative, multiply, divide, power, maximum, minimum, logaddexp, exp, log, sqrt, sin, cos, tanh)
+UFUNCS = {operation.f: operation for operation in (*_ALIKE, absolute)} | {np.matmul: matmul}
