@@ -1,0 +1,195 @@
+"""Stage one: the data, before any network sees them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.task import Task
+
+__all__ = ["check_data"]
+
+ROWS = 4000
+
+
+def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
+    """Yield what is wrong with the rows of training and validation, whatever the network."""
+    train = patient.train.rows(ROWS)
+    valid = patient.valid.rows(ROWS) if patient.valid is not None else ()
+    yield from _non_finite(train, "train")
+    yield from _non_finite(valid, "valid")
+    if not train or not train[0].ndim or len(train[0]) < 8:
+        return
+    yield from _constant(train[0])
+    yield from _scrambled(train[0])
+    if valid and len(valid[0]) >= 8:
+        yield from _leaking(train, valid)
+        yield from _prepared(train[0], valid[0])
+    if len(train) > 1 and len(train[0]) == len(train[-1]):
+        yield from _sorted(patient, train[-1], task)
+        yield from _given_away(train[0], train[-1], task)
+
+
+def _non_finite(parts: tuple[Tensor, ...], name: str) -> Iterator[Finding]:
+    for k, part in enumerate(parts):
+        if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+            bad = int((~torch.isfinite(part)).reshape(len(part), -1).any(1).sum())
+            what = "targets" if k == len(parts) - 1 and k else "inputs"
+            yield Finding("non_finite_data", f"{name} {what}", f"{bad} of {len(part)} rows hold NaN or infinity", 0.99)
+
+
+def _constant(inputs: Tensor) -> Iterator[Finding]:
+    flat = inputs.reshape(len(inputs), -1)
+    if bool((flat == flat[:1]).all()):
+        yield Finding("constant_inputs", "train inputs", f"all {len(flat)} rows looked at are equal", 0.99)
+        return
+    if flat.is_floating_point() and flat.shape[1] > 1:
+        spread, size = float(flat.std(0).mean()), float(flat.abs().mean())
+        if size > 0 and spread < 1e-5 * size:
+            seen = f"rows differ by {spread:.2g} on average, at a size of {size:.2g}"
+            yield Finding("constant_inputs", "train inputs", seen, 0.9)
+
+
+def _keys(inputs: Tensor) -> list[str]:
+    array = np.ascontiguousarray(inputs.detach().cpu().numpy())
+    return [hashlib.blake2b(row.tobytes(), digest_size=12).hexdigest() for row in array]
+
+
+def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[Finding]:
+    """Rows of validation that training has too, more of them than training repeats itself."""
+    if train[0].shape[1:] != valid[0].shape[1:] or train[0].dtype != valid[0].dtype:
+        return
+    if train[0][0].numel() < 4:  # few numbers repeat by chance
+        return
+    ours, theirs = _keys(train[0]), _keys(valid[0])
+    known = set(ours)
+    shared = sum(key in known for key in theirs) / len(theirs)
+    repeated = 1 - len(known) / len(ours)
+    if shared > 0.05 and shared > 3 * repeated + 0.05:
+        seen = f"{shared:.0%} of the validation rows are training rows ({repeated:.0%} of training rows are repeated)"
+        yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.15 else 0.7)
+
+
+def _prepared(train: Tensor, valid: Tensor) -> Iterator[Finding]:
+    """Find validation inputs on another scale, or scaled by numbers of their own."""
+    if not (train.is_floating_point() and valid.is_floating_point()) or train.shape[1:] != valid.shape[1:]:
+        return
+    a, b = train.double().reshape(len(train), -1), valid.double().reshape(len(valid), -1)
+    if not (bool(torch.isfinite(a).all()) and bool(torch.isfinite(b).all())):
+        return
+    spread_a, spread_b = float(a.std()), float(b.std())
+    if min(spread_a, spread_b) <= 0:
+        return
+    ratio = max(spread_a, spread_b) / min(spread_a, spread_b)
+    shift = abs(float(a.mean() - b.mean())) / max(spread_a, spread_b)
+    seen = (
+        f"training inputs have mean {float(a.mean()):.3g} and spread {spread_a:.3g}, "
+        f"validation inputs {float(b.mean()):.3g} and {spread_b:.3g}"
+    )
+    if ratio > 5 or shift > 1.5:
+        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.95)
+        return
+    columns = a.std(0) > 1e-9
+    if int(columns.sum()) == 0:
+        return
+    gaps = ((a.mean(0) - b.mean(0)).abs() / a.std(0).clamp_min(1e-12))[columns]
+    scales = (b.std(0) / a.std(0).clamp_min(1e-12))[columns]
+    off = float(((gaps > 1.0) | (scales > 3) | (scales < 1 / 3)).double().mean())
+    if (ratio > 2 or shift > 0.5) and off > 0.5:
+        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.75)
+    own = float(((b.mean(0).abs() < 2e-6) & ((b.std(0) - 1).abs() < 2e-2))[columns].double().mean())
+    theirs = float((a.mean(0).abs() < 2e-3)[columns].double().mean())
+    if b.shape[1] > 1 and own > 0.9 and theirs > 0.9 and len(valid) != len(train):
+        seen = f"each column of the {len(valid)} validation rows has mean 0 and spread 1 of its own"
+        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.65)
+
+
+def _scrambled(inputs: Tensor) -> Iterator[Finding]:
+    """Pictures whose memory, read with channels last, is smoother than as it is read now."""
+    if not inputs.is_floating_point() or inputs.ndim != 4:
+        return
+    _, c, h, w = inputs.shape
+    if min(h, w) < 6 or c > 8:
+        return
+    x = inputs[:256].double()
+    views = {"as given": x}
+    if c > 1:
+        views["read with channels last"] = x.reshape(len(x), h, w, c).permute(0, 3, 1, 2)
+    if h != w:
+        views["height and width exchanged"] = x.reshape(len(x), c, w, h)
+    rough = {name: _roughness(view) for name, view in views.items()}
+    best = min(rough, key=lambda name: rough[name])
+    if best != "as given" and rough[best] < 0.5 * rough["as given"]:
+        seen = f"neighbouring pixels differ {rough['as given'] / rough[best]:.1f} times as much as {best}"
+        yield Finding("scrambled_inputs", "train inputs", seen, 0.9)
+
+
+def _roughness(x: Tensor) -> float:
+    down, across = (x[..., 1:, :] - x[..., :-1, :]), (x[..., 1:] - x[..., :-1])
+    spread = float(x.var())
+    return (float((down**2).mean()) + float((across**2).mean())) / max(spread, 1e-12)
+
+
+def _sorted(patient: Patient, target: Tensor, task: Task) -> Iterator[Finding]:
+    """Rows that come in the order of their labels, in which a loop that does not shuffle would see them."""
+    if task.sequence or target.ndim != 1 or len(target) < 20:
+        return
+    values = target.double()
+    if len(values.unique()) > 50 or len(values.unique()) < 2:
+        return
+    changes = int((values[1:] != values[:-1]).sum())
+    expected = float(sum((values == v).double().mean() * (1 - (values == v).double().mean()) for v in values.unique()))
+    if changes > 0.1 * expected * (len(values) - 1):
+        return
+    seen = f"the label changes {changes} times in {len(values)} rows; about {expected * (len(values) - 1):.0f} expected"
+    loads = patient.train.loader is not None
+    again = patient.train.rows(ROWS)[-1] if loads else target
+    if torch.equal(again, target):
+        yield Finding("label_order", "train", seen, 0.9 if loads or patient.train.steps > 1 else 0.4)
+
+
+def _given_away(inputs: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
+    """One column of a table that is the target, or orders the rows as it does."""
+    if inputs.ndim != 2 or not inputs.is_floating_point() or inputs.shape[1] < 2 or task.sequence:
+        return
+    x, y = inputs.double().numpy(), target.double().reshape(len(target), -1).numpy()
+    if y.shape[1] != 1 or len(x) < 20:
+        return
+    values = np.unique(y)
+    for k in range(x.shape[1]):
+        found = _tells(x[:, k], y[:, 0], values)
+        if found:
+            yield Finding("target_in_inputs", f"column {k} of the inputs", found, 0.9)
+            return
+
+
+def _tells(column: np.ndarray, y: np.ndarray, values: np.ndarray) -> str:
+    if column.std() == 0:
+        return ""
+    if len(values) > 10:
+        correlation = abs(float(np.corrcoef(column, y)[0, 1]))
+        return f"its correlation with the target is {correlation:.4f}" if correlation > 0.998 else ""
+    if len(values) < 2:
+        return ""
+    spans = sorted((column[y == v].min(), column[y == v].max()) for v in values)
+    apart = all(spans[i][1] < spans[i + 1][0] for i in range(len(spans) - 1))
+    inner = max((high - low for low, high in spans), default=0.0)
+    between = min((spans[i + 1][0] - spans[i][1] for i in range(len(spans) - 1)), default=0.0)
+    # real measurements may separate classes, but rarely leave a gap as wide as the classes themselves
+    return "alone it separates all classes, with a wide gap" if apart and between > inner else ""
+
+
+def describe(parts: tuple[Tensor, ...]) -> list[dict[str, Any]]:
+    """Return shape, type and range of each part, for the page."""
+    return [
+        {"shape": list(p.shape), "type": str(p.dtype)[6:], "low": float(p.min()), "high": float(p.max())}
+        for p in parts
+        if p.numel()
+    ]  # fmt: skip

@@ -1,0 +1,143 @@
+"""Stage two, goes on: the user's own evaluation, tried with networks whose worth is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from gradus.practice.doctor.checks_step import minds_mode
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.task import LossKind, Task, loss_kind
+
+__all__ = ["check_evaluate"]
+
+
+def check_evaluate(patient: Patient, task: Task) -> Iterator[Finding]:
+    """Yield what is wrong with the user's own evaluation of a patient that has been trained."""
+    if patient.evaluate is None or patient.valid is None:
+        return
+    network = patient.network
+    modes: list[bool] = []
+    handle = network.register_forward_pre_hook(lambda m, _: modes.append(m.training))
+    before = [p.detach().clone() for p in network.parameters()]
+    network.train()
+    try:
+        value = _asked(patient, network, patient.valid.given)
+    finally:
+        handle.remove()
+    if any(not torch.equal(p, b) for p, b in zip(network.parameters(), before, strict=True)):
+        yield Finding("wrong_evaluation", "evaluate", "evaluating changes the parameters", 0.97)
+        return
+    if modes and all(modes) and minds_mode(network):
+        network.train()
+        torch.manual_seed(1)
+        again = _asked(patient, network, patient.valid.given)
+        network.eval()
+        calm = _asked(patient, network, patient.valid.given)
+        seen = f"in training mode it gives {value:.4g} and {again:.4g}, in evaluation mode {calm:.4g}"
+        yield Finding("train_in_evaluation", "evaluate", seen, 0.9)
+    network.eval()
+    yield from _with_known_answers(patient, task)
+
+
+def _asked(patient: Patient, network: nn.Module, data: Any) -> float:
+    if patient.evaluate is None:
+        return math.nan
+    found = patient.evaluate(network, data)
+    return float(found.detach()) if isinstance(found, Tensor) else float(found)
+
+
+class KnownAnswers(nn.Module):
+    """Stand in for a network: give, for each row that is known, the answer laid down for it."""
+
+    def __init__(self, inputs: Tensor, answers: Tensor) -> None:
+        super().__init__()
+        self.anchor = nn.Parameter(torch.zeros(1))
+        self.answers = answers
+        self.rows: dict[bytes, int] = {}
+        for k, row in enumerate(inputs):
+            self.rows.setdefault(row.contiguous().numpy().tobytes(), k)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the answers of the rows."""
+        index = [self.rows[row.contiguous().numpy().tobytes()] for row in inputs[0].detach()]
+        return self.answers[index] + 0 * self.anchor
+
+
+def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
+    """Compare what a perfect network, a bad one and the trained one are given."""
+    valid = patient.valid
+    if valid is None or patient.loss is None or task.kind not in ("classes", "binary", "soft", "numbers"):
+        return
+    parts = valid.rows(100_000)
+    if len(parts) != 2 or len(parts[0]) < 20:
+        return
+    inputs, target = parts
+    with torch.no_grad():
+        output = patient.forward((inputs[:8], target[:8]))
+        wants = loss_kind(patient.loss, output, target[:8], task)
+    right = _answers(target, task, wants, output)
+    if right is None or (task.kind in ("classes", "soft") and task.sequence):
+        return
+    shift = max(1, len(right) // 3)
+    given = patient.valid.given if patient.valid is not None else None
+    try:
+        trained = _asked(patient, patient.network, given)
+        perfect = _asked(patient, KnownAnswers(inputs, right), given)
+        bad = _asked(patient, KnownAnswers(inputs, right.roll(shift, 0)), given)
+        moved = _asked(patient, patient.network, _with_targets(valid.given, inputs, target.roll(shift, 0)))
+    except Exception:  # an evaluation that takes the network apart cannot be tried so
+        return
+    if not all(map(math.isfinite, (trained, perfect, bad))):
+        return
+    different = float((target.roll(shift, 0) != target).double().mean())
+    if different < 0.05:
+        return
+    shown = f"a network with every answer right gets {perfect:.4g}, one with answers of other rows {bad:.4g}"
+    if perfect < bad - 1e-9:
+        yield Finding("wrong_evaluation", "evaluate", f"{shown}: worse is called better", 0.95)
+    elif perfect <= bad + 1e-9:
+        yield Finding("wrong_evaluation", "evaluate", f"{shown}: it does not see the difference", 0.95)
+    elif perfect < trained - 1e-6 - 1e-3 * abs(trained):
+        seen = f"a network with every answer right gets {perfect:.4g}, less than the trained one's {trained:.4g}"
+        yield Finding("wrong_evaluation", "evaluate", seen, 0.9)
+    elif task.kind != "numbers" and 0 <= bad < perfect <= 1 and perfect < 0.95:
+        yield Finding("wrong_evaluation", "evaluate", f"{shown}: even perfect answers do not get 1", 0.85)
+    elif math.isfinite(moved) and moved == trained and different > 0.3:
+        seen = f"it gives {trained:.4g} also when the targets of the validation rows are exchanged"
+        yield Finding("wrong_evaluation", "evaluate", seen, 0.93)
+
+
+def _answers(target: Tensor, task: Task, wants: LossKind, output: Tensor) -> Tensor | None:
+    """Return right answers, none of them very sure: a threshold at the wrong place then shows."""
+    if task.kind in ("classes", "soft"):
+        index = target.reshape(len(target)).long() if task.kind == "classes" else target.argmax(1)
+        if target.ndim > 1 and task.kind == "classes" and target.numel() != len(target):
+            return None
+        if int(index.min()) < 0 or int(index.max()) >= task.classes:
+            return None
+        hot = nn.functional.one_hot(index, task.classes).float()
+        probabilities = 0.7 * hot + 0.3 / task.classes
+        return probabilities if wants == "probabilities" else probabilities.log()
+    shape = (len(target), *output.shape[1:])
+    if math.prod(shape) != target.numel():
+        return None
+    values = target.reshape(shape).float()
+    if task.kind == "numbers":
+        return values
+    if wants == "sigmoid":
+        return torch.where(values > 0.5, 0.3, -0.3)
+    inside = bool((output >= 0).all() and (output <= 1).all())
+    return torch.where(values > 0.5, 0.65, 0.35) if inside or wants == "probabilities" else None
+
+
+def _with_targets(given: Any, inputs: Tensor, target: Tensor) -> Any:
+    if isinstance(given, tuple | list):
+        return (inputs, target)
+    return DataLoader(TensorDataset(inputs, target), batch_size=getattr(given, "batch_size", None) or 256)

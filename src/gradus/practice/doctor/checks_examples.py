@@ -1,0 +1,160 @@
+"""Stage two, goes on: what an example's answer may depend on: not on other examples, the future, or padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.task import Task
+
+__all__ = ["check_examples"]
+
+
+@torch.no_grad()
+def check_examples(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
+    """Yield ways in which answers depend on what they must not depend on."""
+    if not isinstance(batch, tuple | list) or not isinstance(batch[0], Tensor) or batch[0].ndim < 1:
+        return
+    network = patient.network.eval()
+    first = _answer(patient, batch)
+    if first is None:
+        return
+    buffers = [b.clone() for b in network.buffers()]
+    again = _answer(patient, batch)
+    moved = [n for (n, b), kept in zip(network.named_buffers(), buffers, strict=True) if not torch.equal(b, kept)]
+    if again is not None and again.shape == first.shape and _gap(first, again) > 1e-5:
+        what = f"buffer {moved[0]} has changed" if moved else "something is kept between calls"
+        seen = f"one batch asked twice in evaluation mode is answered differently (by {_gap(first, again):.2g}): {what}"
+        yield Finding("shared_state", moved[0] if moved else "network", seen, 0.85)
+        return
+    yield from _mixing(patient, batch, first)
+    if task.sequence and task.kind == "classes":
+        yield from _future(patient, batch, first, task)
+        yield from _padding(patient, batch, task)
+
+
+def _answer(patient: Patient, batch: Any) -> Tensor | None:
+    """Return the output under the same draws every time."""
+    torch.manual_seed(0)
+    try:
+        found = patient.forward(batch)
+    except Exception:
+        return None
+    if isinstance(found, tuple | list) and found:
+        found = found[0]
+    return found.detach().double() if isinstance(found, Tensor) and found.is_floating_point() else None
+
+
+def _gap(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max() / (a.abs().mean() + 1e-12))
+
+
+def _mixing(patient: Patient, batch: Any, first: Tensor) -> Iterator[Finding]:
+    """Exchange the other rows of a batch, and see whether a row's answer changes."""
+    inputs = batch[0]
+    n = len(inputs)
+    if n < 4 or first.shape[0] != n:
+        if n >= 4 and first.ndim >= 1 and first.shape[0] != n and first.shape[0] > 1:
+            yield from _lost_rows(first, inputs)
+        return
+    k = n // 2
+    other = inputs.clone()
+    other[k:] = inputs[:k].repeat(2, *[1] * (inputs.ndim - 1))[: n - k]
+    if torch.equal(other, inputs):
+        return
+    answer = _answer(patient, (other, *batch[1:]))
+    if answer is None or answer.shape != first.shape:
+        return
+    gap = _gap(first[:k], answer[:k])
+    if gap > 1e-4:
+        if first.ndim > 1 and inputs.ndim > 1 and first.shape[1] == inputs.shape[1]:
+            turned = inputs.clone()  # rows may be time steps, and examples the second axis
+            turned[:, inputs.shape[1] // 2 :] = inputs[:, :1]
+            along = _answer(patient, (turned, *batch[1:]))
+            h = inputs.shape[1] // 2
+            if along is not None and along.shape == first.shape and _gap(first[:, :h], along[:, :h]) < 1e-5:
+                return
+        seen = f"the answers to the first {k} rows change by {gap:.2g} (relative) when the other rows are exchanged"
+        yield Finding("mixed_examples", "network", seen, 0.95)
+
+
+def _lost_rows(first: Tensor, inputs: Tensor) -> Iterator[Finding]:
+    seen = f"{len(inputs)} rows go in and {len(first)} come out: a reshape has moved numbers across rows"
+    if first.shape[0] % len(inputs) and len(inputs) % first.shape[0]:
+        yield Finding("mixed_examples", "network", seen, 0.6)
+
+
+def _future(patient: Patient, batch: Any, first: Tensor, task: Task) -> Iterator[Finding]:
+    """Whether a model that predicts the next token has seen it."""
+    inputs, target = batch[0], batch[-1]
+    if inputs.ndim != 2 or not isinstance(target, Tensor) or target.shape != inputs.shape or inputs.shape[1] < 4:
+        return
+    if inputs.is_floating_point() or first.ndim != 3:
+        return
+    time = 1 if task.axis == 2 else 2
+    shifted = float((target[:, :-1] == inputs[:, 1:]).double().mean())
+    same = float((target == inputs).double().mean())
+    if shifted < 0.9 and same < 0.9:
+        return
+    half = inputs.shape[1] // 2
+    other = inputs.clone()
+    other[:, half:] = inputs[:, half:].roll(1, 0)
+    if torch.equal(other, inputs):
+        return
+    answer = _answer(patient, (other, *batch[1:]))
+    if answer is None or answer.shape != first.shape:
+        return
+    gap = _gap(first.narrow(time, 0, half), answer.narrow(time, 0, half))
+    if shifted >= 0.9 and gap > 1e-4:
+        seen = f"answers before position {half} change by {gap:.2g} (relative) when tokens from there on are changed"
+        yield Finding("causality_leak", "network", seen, 0.96)
+    elif same >= 0.9 and shifted < 0.9:
+        masked = _reconstructs(patient)
+        seen = f"{same:.0%} of the targets are the token at the same position, which the model is shown"
+        yield Finding("causality_leak", "targets", seen, 0.5 if masked else 0.85)
+
+
+def _reconstructs(patient: Patient) -> bool:
+    """Whether the network has a bottleneck in name, so that giving its input back is what it is for."""
+    names = {name.split(".")[0].lower() for name, _ in patient.network.named_children()}
+    return bool({"encoder", "enc", "decoder", "dec", "bottleneck", "latent", "mu"} & names)
+
+
+def _padding(patient: Patient, batch: Any, task: Task) -> Iterator[Finding]:
+    """Whether padded positions count in the loss: many equal tokens at the ends of rows."""
+    inputs, target = batch[0], batch[-1]
+    if patient.loss is None or inputs.ndim != 2 or inputs.is_floating_point() or target.ndim != 2:
+        return
+    if target.shape != inputs.shape or inputs.shape[1] < 4:
+        return
+    token = inputs[:, -1].mode().values
+    tail = (inputs == token).flip(1).long().cumprod(1).flip(1).bool()
+    lengths = (~tail).sum(1)
+    share = float(tail.double().mean())
+    if share < 0.15 or len(lengths.unique()) < 3 or int(token) not in (0, int(inputs.max()), int(inputs.min())):
+        return
+    with torch.enable_grad():
+        output = patient.forward(batch).detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(patient.loss(output, target), output)
+    size = gradient.abs().sum(task.axis)
+    if size.shape != tail.shape:
+        return
+    inside = float(size[tail].sum() / size.sum().clamp_min(1e-30))
+    if inside > 0.1:
+        seen = f"{share:.0%} of the positions are padding (token {int(token)}), and {inside:.0%} of the loss's gradient"
+        yield Finding("padding_leak", "loss", seen, 0.8)
+
+
+def stateful(network: nn.Module) -> list[str]:
+    """Return the attributes in which modules keep tensors that are neither parameters nor buffers."""
+    return [
+        f"{name}.{key}".lstrip(".")
+        for name, module in network.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, Tensor) or (isinstance(value, tuple) and value and isinstance(value[0], Tensor))
+    ]

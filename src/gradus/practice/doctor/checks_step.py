@@ -1,0 +1,285 @@
+"""Stage two, goes on: the user's own training step, watched from outside while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient, stored
+
+__all__ = ["StepWatch", "check_step", "minds_mode"]
+
+STEPS = 24
+SENTINEL = 1e3
+
+
+@dataclass
+class StepWatch:
+    """What happened in each call of the step: events in order, and numbers.
+
+    Attributes
+    ----------
+    events : list of list of str
+        ``zero``, ``backward``, ``clip``, ``step`` in the order in which they came, a list a call.
+    kept : list of bool
+        Whether gradients of before the call were still in those that the optimizer used.
+    raw, used : list of float
+        Norm of the gradient after backward, and when the optimizer took it.
+    moved : list of float
+        How far parameters moved, relative to their size.
+    training : list of list of bool
+        Mode of the network at each of its calls.
+    """
+
+    events: list[list[str]] = field(default_factory=list)
+    kept: list[bool] = field(default_factory=list)
+    raw: list[float] = field(default_factory=list)
+    used: list[float] = field(default_factory=list)
+    moved: list[float] = field(default_factory=list)
+    training: list[list[bool]] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    changed_data: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each event came in all."""
+        return {name: sum(e.count(name) for e in self.events) for name in ("zero", "backward", "clip", "step")}
+
+
+@contextmanager
+def _patched(watch: StepWatch, patient: Patient) -> Iterator[None]:
+    """Hear of every backward, zero_grad, clipping and optimizer step, and put all functions back at the end."""
+    parameters = [p for p in patient.network.parameters() if p.requires_grad]
+    backward, engine = Tensor.backward, torch.autograd.backward
+    clips = {name: getattr(nn.utils, name) for name in ("clip_grad_norm_", "clip_grad_value_")}
+    inside = [False]
+
+    def norm() -> float:
+        found = [p.grad.norm() for p in parameters if p.grad is not None]
+        return float(torch.stack(found).norm()) if found else 0.0
+
+    def heard(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            outer, inside[0] = inside[0], True
+            try:
+                value = function(*arguments, **named)
+            finally:
+                inside[0] = outer
+            if not outer:
+                watch.events[-1].append("backward")
+                watch.raw.append(norm())
+            return value
+
+        return call
+
+    def clip(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            watch.events[-1].append("clip")
+            return function(*arguments, **named)
+
+        return call
+
+    def cleared(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            watch.events[-1].append("zero")
+            return function(*arguments, **named)
+
+        return call
+
+    def stepping(*_: Any) -> None:
+        watch.events[-1].append("step")
+        watch.used.append(norm())
+
+    owners: list[Any] = [*patient.optimizers, patient.network, *patient.network.children()]
+    handles = [optimizer.register_step_pre_hook(stepping) for optimizer in patient.optimizers]
+    mode = patient.network.register_forward_pre_hook(lambda m, _: watch.training[-1].append(m.training))
+    Tensor.backward, torch.autograd.backward = heard(backward), heard(engine)  # type: ignore[method-assign]
+    for name, function in clips.items():
+        setattr(nn.utils, name, clip(function))
+        setattr(nn.utils.clip_grad, name, clip(function))
+    for owner in owners:
+        owner.__dict__["zero_grad"] = cleared(owner.zero_grad)
+    try:
+        yield
+    finally:
+        Tensor.backward, torch.autograd.backward = backward, engine  # type: ignore[method-assign]
+        for name, function in clips.items():
+            setattr(nn.utils, name, function)
+            setattr(nn.utils.clip_grad, name, function)
+        for owner in owners:
+            owner.__dict__.pop("zero_grad", None)
+        for handle in [*handles, mode]:
+            handle.remove()
+
+
+def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
+    """Run the step some times and record what it does."""
+    watch = StepWatch()
+    parameters = [p for p in patient.network.parameters() if p.requires_grad]
+    held = [t for s in (patient.train, patient.valid) for t in stored(s)]
+    sums = [float(t.double().sum()) for t in held]
+    patient.network.train()
+    order = torch.Generator().manual_seed(0)
+    done = 0
+    with _patched(watch, patient):
+        while done < steps:
+            begun = done
+            for batch in patient.train.batches(order):
+                before = [p.detach().clone() for p in parameters]
+                watch.events.append([])
+                watch.training.append([])
+                patient.advance(batch)
+                gap = math.sqrt(sum(float(((p - b) ** 2).sum()) for p, b in zip(parameters, before, strict=True)))
+                size = math.sqrt(sum(float((b**2).sum()) for b in before))
+                watch.moved.append(gap / max(size, 1e-12))
+                watch.rates.append(float(patient.optimizers[0].param_groups[0]["lr"]))
+                done += 1
+                if done >= steps:
+                    break
+            if done == begun:
+                break
+    watch.changed_data = any(float(t.double().sum()) != s for t, s in zip(held, sums, strict=True))
+    return watch
+
+
+def check_step(patient: Patient) -> Iterator[Finding]:
+    """Yield what is wrong with the user's own step; ``patient`` is trained a little by it."""
+    if patient.step is None:
+        return
+    watch = watch_steps(patient)
+    if not watch.events:
+        return
+    counts, calls = watch.counts, len(watch.events)
+    still = sum(m == 0 for m in watch.moved)
+    if watch.changed_data:
+        yield Finding("shared_state", "train", "the step changes the data it is given, in place", 0.9)
+    if counts["backward"] == 0:
+        if still == calls:
+            yield Finding("missing_backward", "step", f"{calls} steps without a backward pass", 0.97)
+        return
+    if counts["step"] == 0:
+        if still == calls:
+            yield Finding("missing_step", "step", f"{calls} steps, and no parameter has moved", 0.97)
+        return
+    lost = sum(_zeroed_between(events) for events in watch.events)
+    if lost > 0.5 * calls and still > 0.8 * calls:
+        yield Finding("wrong_step_order", "step", "gradients are cleared between backward and the step", 0.97)
+        return
+    yield from _cleared(watch, patient)
+    yield from _clipped(watch)
+    trains = [mode for modes in watch.training for mode in modes]
+    if trains and not any(trains) and minds_mode(patient.network):
+        seen = "the network is in evaluation mode in every step, so dropout and batch statistics are off"
+        yield Finding("eval_in_training", "step", seen, 0.93)
+
+
+def _zeroed_between(events: list[str]) -> bool:
+    """Whether gradients were cleared after the last backward and before the step."""
+    if "step" not in events:
+        return False
+    at = events.index("step")
+    before = events[:at]
+    if "backward" not in before:
+        return False
+    last = len(before) - 1 - before[::-1].index("backward")
+    return "zero" in before[last:]
+
+
+def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
+    """Gradients of earlier calls that are still there when the optimizer steps."""
+    counts, calls = watch.counts, len(watch.events)
+    per_step = counts["backward"] / max(1, counts["step"])
+    if counts["zero"] == 0 and not _fresh_gradients(patient):
+        seen = f"{counts['backward']} backward passes and {counts['step']} steps, and gradients are never cleared"
+        yield Finding("missing_zero_grad", "step", seen, 0.96)
+        return
+    players = len(patient.optimizers)
+    if per_step > 1.5 and players == 1 and counts["step"] < calls:
+        ratio = _accumulated(patient)
+        if ratio is not None and ratio > 0.75 * per_step:
+            seen = (
+                f"the gradients of {per_step:.0f} batches are summed, not averaged: the step sees {ratio:.1f} times "
+                "the gradient of one"
+            )
+            yield Finding("accumulation_unscaled", "step", seen, 0.85)
+
+
+def _fresh_gradients(patient: Patient) -> bool:
+    """Whether a step clears gradients in some way that was not heard: it loses a mark left in them."""
+    parameters = [p for p in patient.network.parameters() if p.requires_grad]
+    seen: list[bool] = []
+
+    def look(*_: Any) -> None:
+        big = [float(p.grad.abs().median()) for p in parameters if p.grad is not None]
+        seen.append(bool(big) and min(big) > 0.1 * SENTINEL)
+
+    handles = [optimizer.register_step_pre_hook(look) for optimizer in patient.optimizers]
+    try:
+        for batch in patient.train.batches(torch.Generator().manual_seed(1)):
+            for p in parameters:
+                p.grad = torch.full_like(p, SENTINEL)
+            patient.advance(batch)
+            break
+    finally:
+        for handle in handles:
+            handle.remove()
+    return not any(seen)
+
+
+def _accumulated(patient: Patient) -> float | None:
+    """Return how many times the gradient of one batch the optimizer sees, where several are accumulated."""
+    parameters = [p for p in patient.network.parameters() if p.requires_grad]
+    used: list[float] = []
+    frozen = [(g, g["lr"]) for o in patient.optimizers for g in o.param_groups]
+    for group, _ in frozen:
+        group["lr"] = 0.0
+    try:
+        batch = next(iter(patient.train.batches(torch.Generator().manual_seed(2))))
+        patient.network.eval()
+        one = torch.autograd.grad(patient.measure(batch), parameters, allow_unused=True)
+        size = math.sqrt(sum(float((g**2).sum()) for g in one if g is not None))
+
+        def look(*_: Any) -> None:
+            used.append(math.sqrt(sum(float((p.grad**2).sum()) for p in parameters if p.grad is not None)))
+
+        handles = [optimizer.register_step_pre_hook(look) for optimizer in patient.optimizers]
+        try:
+            for _ in range(STEPS):
+                patient.network.eval()
+                patient.advance(batch)
+        finally:
+            for handle in handles:
+                handle.remove()
+    except Exception:
+        return None
+    finally:
+        for group, rate in frozen:
+            group["lr"] = rate
+    if len(used) < 2 or size == 0:
+        return None
+    ratios = sorted(u / size for u in used[1:])
+    return ratios[len(ratios) // 2]
+
+
+def _clipped(watch: StepWatch) -> Iterator[Finding]:
+    if watch.counts["clip"] == 0 or not watch.raw or not watch.used:
+        return
+    pairs = [u / r for u, r in zip(watch.used, watch.raw, strict=False) if r > 0]
+    if not pairs:
+        return
+    middle = sorted(pairs)[len(pairs) // 2]
+    if middle < 0.02:
+        yield Finding("gradient_clip", "step", f"clipping leaves {middle:.2%} of the gradient's norm", 0.49)
+
+
+def minds_mode(network: nn.Module) -> bool:
+    """Whether a network answers otherwise in training than in evaluation."""
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+    return any(isinstance(m, kinds) and getattr(m, "p", 1.0) > 0 for m in network.modules())

@@ -1,0 +1,289 @@
+"""Stages three to five: train as the user does, compare with simple models, treat what does not learn."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.judge import Judge, reference_skill
+from gradus.practice.doctor.layers import first_non_finite, layer_table
+from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.task import Task
+from gradus.practice.doctor.treatments import TREATMENTS, Treatment, frozen
+from gradus.practice.doctor.trial import Trial, run_trial
+
+__all__ = ["Course", "check_training"]
+
+
+@dataclass
+class Course:
+    """How training goes, and what was tried.
+
+    Attributes
+    ----------
+    base : Trial
+        Trained as given.
+    reference : dict
+        Skill of simple models on the same rows.
+    inside : dict
+        Skill of simple models trained and judged within the validation rows.
+    treated : list of dict
+        What was tried, and the skill it reached.
+    """
+
+    base: Trial
+    judge: Judge
+    reference: dict[str, float] = field(default_factory=dict)
+    inside: dict[str, float] = field(default_factory=dict)
+    treated: list[dict[str, Any]] = field(default_factory=list)
+    train_skill: float = math.nan
+
+    @property
+    def known(self) -> float:
+        """The best skill of the simple models; NaN where there are none."""
+        found = [v for v in self.reference.values() if math.isfinite(v)]
+        return max(found) if found else math.nan
+
+    @property
+    def poor(self) -> bool:
+        """Whether the network does much worse than a simple model, or learns nothing."""
+        skill, known = self.base.skill, self.known
+        if not self.base.finite:
+            return True
+        if math.isfinite(known) and math.isfinite(skill) and known > 0.1:
+            return skill < 0.65 * known
+        return math.isfinite(skill) and skill < 0.03
+
+
+def check_training(
+    fresh: Callable[[], Patient], task: Task, judge: Judge, *, seconds: float, treat: bool = True
+) -> tuple[Course, list[Finding], list[dict[str, Any]]]:
+    """Train, compare and, with ``treat``, try changes; return the course, findings, and a table of the layers."""
+    deadline = time.perf_counter() + seconds
+    patient = fresh()
+    first_batch = next(iter(patient.train.batches()))
+    base = run_trial(patient, seconds=0.4 * seconds, judge=judge)
+    course = Course(base, judge)
+    if base.error or not base.losses:
+        return course, [], []
+    if judge.task.kind != "other":
+        with torch.no_grad():
+            course.train_skill = Judge(judge.task, _some(patient), judge.first_loss)(patient)["skill"]
+    findings = list(_non_finite(course, fresh, first_batch))
+    course.reference = reference_skill(patient, task)
+    findings += _data_tells(course, patient, task)
+    table = layer_table(patient, first_batch) if base.finite else []
+    if treat:
+        findings += _treated(course, fresh, deadline)
+    findings += _schedule(course)
+    findings += _layers(course, table)
+    findings += _result(course, findings)
+    return course, findings, table
+
+
+def _some(patient: Patient) -> list[Any]:
+    """Return some training batches."""
+    found = []
+    for batch in patient.train.batches():
+        found.append(batch)
+        if len(found) >= 10:
+            break
+    return found
+
+
+def _non_finite(course: Course, fresh: Callable[[], Patient], batch: Any) -> Iterator[Finding]:
+    base = course.base
+    if base.finite or base.patient is None:
+        return
+    at = next(i for i, value in enumerate(base.losses) if not math.isfinite(value))
+    place = first_non_finite(base.patient, batch) or "loss"
+    start = first_non_finite(fresh(), batch) if at == 0 else ""
+    seen = f"the loss is {base.losses[at]} at step {at}; first seen in {start or place}"
+    yield Finding("non_finite", start or place, seen, 0.8 if at < 2 else 0.6)
+
+
+def _data_tells(course: Course, patient: Patient, task: Task) -> Iterator[Finding]:
+    """Ask simple models of the rows: where they find nothing, inputs and targets do not belong together."""
+    known, skill = course.known, course.base.skill
+    if not math.isfinite(known) or known > 0.5 or patient.valid is None:
+        return
+    rows = patient.valid.rows(2000)
+    half = len(rows[0]) // 2
+    if half < 30:
+        return
+    from gradus.practice.doctor.patient import Source
+
+    values = {name: getattr(patient, name) for name in Patient.__dataclass_fields__}
+    first = Source(tuple(part[:half] for part in rows), 256, "valid")
+    second = Source(tuple(part[half:] for part in rows), 256, "valid")
+    course.inside = reference_skill(Patient(**values | {"train": first, "valid": second}), task)
+    inside = max((v for v in course.inside.values() if math.isfinite(v)), default=math.nan)
+    shown = f"simple models reach skill {known:.2f} on the validation rows, and {inside:.2f} trained within those"
+    low = not math.isfinite(skill) or skill < 0.1
+    if known < 0.08 and inside > 0.25 and low:
+        yield Finding("shuffled_pairs", "train", shown, 0.93)
+    elif known < 0.04 and low and inside < 0.05 and (not math.isfinite(skill) or skill < 0.04):
+        yield Finding("shuffled_pairs", "train and valid", f"{shown}: targets do not depend on inputs", 0.7)
+    elif inside - known > 0.35 and inside > 0.4 and (not math.isfinite(skill) or skill < 0.5 * inside):
+        yield Finding("destructive_augmentation", "train", shown, 0.6)
+
+
+def _at(trial: Trial, step: int) -> dict[str, Any]:
+    """Return the last judgement at or before a step."""
+    rows = [row for row in trial.epochs if row["step"] <= step]
+    return rows[-1] if rows else (trial.epochs[0] if trial.epochs else {})
+
+
+def _gain(course: Course, trial: Trial) -> tuple[float, float, float]:
+    """Return how much of what was wrong a treatment mends, the skill reached, and the one without it."""
+    row = trial.epochs[-1] if trial.epochs else {}
+    before = _at(course.base, row.get("step", 0)) if course.base.finite else {}
+    new, old = row.get("skill", math.nan), before.get("skill", math.nan)
+    if not math.isfinite(new):
+        return -math.inf, new, old
+    if not math.isfinite(old):
+        old = 0.0
+    old_kept = max(old, -1.0)
+    return (new - old_kept) / max(1 - old_kept, 0.02), new, old
+
+
+def _treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> Iterator[Finding]:
+    """Try what seems likely, the likeliest first, while time is left."""
+    sample = fresh()
+    poor = course.poor
+    if not poor and not math.isfinite(course.base.skill):
+        return
+    planned = []
+    for treatment in TREATMENTS:
+        prior = treatment.prior(sample)
+        prior = _adapted(treatment, prior, course)
+        if prior >= (0.25 if poor else 0.45 if not math.isfinite(course.known) else 0.8):
+            planned.append((prior, treatment))
+    planned.sort(key=lambda pair: -pair[0])
+    found: list[tuple[float, float, Treatment, Trial]] = []
+    for prior, treatment in planned:
+        left = deadline - time.perf_counter()
+        if left < 1.0:
+            break
+        patient = treatment.apply(fresh())
+        if patient is None:
+            continue
+        many = treatment.words.startswith("trained five")
+        steps = None if many or treatment.words.endswith("batches") else len(course.base.losses)
+        limit = min(left, max(2.0, (6 if many else 1.6) * course.base.seconds))
+        trial = run_trial(patient, seconds=limit, steps=steps, judge=course.judge)
+        if trial.error or not trial.finite:
+            course.treated.append({"treatment": treatment.words, "skill": None, "gain": None})
+            continue
+        gain, new, _ = _gain(course, trial)
+        course.treated.append({"treatment": treatment.words, "skill": round(new, 4), "gain": round(gain, 4)})
+        found.append((gain, prior, treatment, trial))
+        if gain > 0.75 and prior >= 0.4:
+            break
+    if found:
+        yield from _best(course, sample, found)
+
+
+def _adapted(treatment: Treatment, prior: float, course: Course) -> float:
+    """Weigh a treatment by how the loss went."""
+    base = course.base
+    if not base.finite:
+        return 1.0 if treatment.cause == "learning_rate_too_high" else prior
+    start, end = base.head(), base.tail()
+    if treatment.cause == "learning_rate_too_high" and (end > start or _rough(base) > 0.5):
+        return prior + 0.4
+    if treatment.cause == "learning_rate_too_low" and 0 <= start - end < 0.1 * abs(start):
+        return prior + 0.35
+    return prior
+
+
+def _rough(trial: Trial) -> float:
+    """Return how much the loss goes up and down late in training, relative to its size."""
+    last = trial.losses[len(trial.losses) // 2 :]
+    if len(last) < 4:
+        return 0.0
+    mean = sum(last) / len(last)
+    return sum(abs(b - a) for a, b in pairwise(last)) / len(last) / max(abs(mean), 1e-12)
+
+
+def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treatment, Trial]]) -> Iterator[Finding]:
+    """Yield the treatments that helped, the one that helped most for its likelihood first."""
+    need = 0.25 if course.poor else 0.5
+    top = max(gain for gain, *_ in found)
+    for gain, prior, treatment, trial in found:
+        new, old = trial.skill, _gain(course, trial)[2]
+        if gain < need or gain < 0.6 * top or new - max(old, -1.0) < 0.1:
+            continue
+        cause = treatment.cause
+        if cause == "frozen_parameters" and not frozen(sample):
+            cause = "not_in_optimizer"
+        if cause == "wrong_step_order":
+            cause = _step_cause(course)
+        seen = f"skill {old:.2f} becomes {new:.2f} {treatment.words} (0: best constant answer, 1: perfect)"
+        sure = 0.5 + 0.25 * min(1.0, gain) + 0.15 * min(prior, 1.0) + 0.05 * (gain >= 0.95 * top)
+        yield Finding(cause, "training", seen, min(0.95, sure))
+
+
+def _step_cause(course: Course) -> str:
+    rates = course.base.rates
+    if rates and (max(rates) > 3 * rates[0] or rates[-1] < 0.05 * rates[0]):
+        return "schedule"
+    return "gradient_clip" if course.treated else "wrong_step_order"
+
+
+def _schedule(course: Course) -> Iterator[Finding]:
+    """Find a learning rate that is gone before half of the training, or grows without end."""
+    rates, base = course.base.rates, course.base
+    if len(rates) < 8 or max(rates) <= 0:
+        return
+    middle = rates[len(rates) // 3]
+    if middle < 0.01 * max(rates) and course.poor:
+        seen = f"the learning rate falls from {max(rates):.2g} to {middle:.2g} in a third of the training"
+        yield Finding("schedule", "optimizer", seen, 0.9)
+    elif rates[-1] > 20 * rates[0] and (course.poor or base.tail() > base.head()):
+        seen = f"the learning rate grows from {rates[0]:.2g} to {rates[-1]:.2g}"
+        yield Finding("schedule", "optimizer", seen, 0.85)
+
+
+def _layers(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Dead and saturated layers, and gradients that fade, where the network does not learn."""
+    if not course.poor or not table:
+        return
+    for row in table:
+        if row["kind"] in ("ReLU", "ReLU6") and row["dead"] > 0.9:
+            yield Finding(
+                "dead_units", row["layer"], f"{row['dead']:.0%} of the units are zero for every example", 0.72
+            )
+        if row["saturated"] > 0.8 and row["kind"] in ("Sigmoid", "Tanh"):
+            yield Finding(
+                "saturated_units", row["layer"], f"{row['saturated']:.0%} of the values sit at the ends", 0.66
+            )
+    sizes = [(row["layer"], row["gradient"]) for row in table if math.isfinite(row["gradient"]) and row["gradient"] > 0]
+    if len(sizes) >= 4 and sizes[0][1] < 1e-4 * sizes[-1][1]:
+        seen = f"relative gradients are {sizes[0][1]:.1e} in {sizes[0][0]} and {sizes[-1][1]:.1e} in {sizes[-1][0]}"
+        yield Finding("vanishing_gradients", sizes[0][0], seen, 0.7)
+
+
+def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
+    """Say what is left of a network that does not do what a simple model does."""
+    known, skill = course.known, course.base.skill
+    if not course.poor or not math.isfinite(skill):
+        return
+    explained = max((f.confidence for f in findings), default=0.0)
+    shown = f"skill {skill:.2f} on validation rows"
+    if math.isfinite(known):
+        shown += f", where a simple model reaches {known:.2f}"
+    if math.isfinite(course.train_skill) and course.train_skill > 0.85 and math.isfinite(known):
+        yield Finding("overfitting", "training", f"{shown}; {course.train_skill:.2f} on training rows", 0.62)
+    elif explained < 0.5 and course.base.complete:
+        if math.isfinite(known) and known > 0.1:
+            yield Finding("underfitting", "training", shown, 0.65 if skill < 0.4 * known else 0.52)
+        elif skill < 0.01:
+            yield Finding("underfitting", "training", f"{shown}: nothing is learned", 0.55)

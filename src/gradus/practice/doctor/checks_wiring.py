@@ -1,0 +1,364 @@
+"""Stage two: how network, loss and optimizer are wired, before any training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient, parts_of
+from gradus.practice.doctor.task import LossKind, OutputKind, Task, loss_kind, output_kind
+
+__all__ = ["check_wiring"]
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_WANTS = {
+    "softmax": "raw scores (it applies the softmax itself)",
+    "sigmoid": "raw scores (it applies the sigmoid itself)",
+    "log_probabilities": "log-probabilities",
+    "probabilities": "probabilities",
+}
+
+
+def check_wiring(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
+    """Yield what is wrong with the wiring; ``batch`` is a training batch."""
+    yield from _unregistered(patient)
+    yield from _same_layer(patient)
+    yield from _initial_weights(patient)
+    yield from _tiny_batches(patient, batch)
+    if patient.loss is not None:
+        yield from _outputs(patient, task, batch)
+    yield from _gradients(patient, batch)
+    yield from _optimized(patient, batch)
+
+
+# -- outputs against targets and loss ----------------------------------------------------------------------------
+
+
+def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
+    network, loss = patient.network, patient.loss
+    network.eval()
+    with torch.no_grad():
+        output, target = patient.forward(batch), patient.target(batch)
+        stretched = _stretched(patient, batch)
+    if not isinstance(output, Tensor) or not isinstance(target, Tensor) or loss is None:
+        return
+    yield from _shapes(output, target, task)
+    out, wants = output_kind(output, task, stretched), loss_kind(loss, output, target, task)
+    yield from _mismatch(out, wants, task, output, target)
+    yield from _axis(output, task)
+    yield from _targets(patient, output, target, task, wants)
+    yield from _direction(loss, output, target, task)
+    yield from _last_layer(patient, batch, output)
+
+
+def _stretched(patient: Patient, batch: Any) -> Tensor | None:
+    inputs = patient.inputs(batch)
+    if not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
+        return None
+    try:
+        found = patient.forward((inputs[0] * 30, *inputs[1:], patient.target(batch)))
+    except Exception:
+        return None
+    return found if isinstance(found, Tensor) and bool(torch.isfinite(found).all()) else None
+
+
+def _shapes(output: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
+    if output.shape != target.shape and output.is_floating_point() and target.is_floating_point():
+        if output.numel() == target.numel() and output.numel() > 1 and output.ndim != target.ndim:
+            try:
+                whole = torch.broadcast_shapes(output.shape, target.shape)
+            except RuntimeError:
+                return
+            if math.prod(whole) > output.numel():
+                seen = f"outputs {tuple(output.shape)} and targets {tuple(target.shape)} become {tuple(whole)}"
+                yield Finding("target_broadcast", "output and target", seen, 0.97)
+
+
+def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, target: Tensor) -> Iterator[Finding]:
+    """Compare what the last activation gives, and what the loss takes."""
+    place = "output"
+    if wants == "constant":
+        seen = "the loss is the same whatever the outputs are"
+        if task.kind in ("classes", "soft") and task.classes == 1:
+            seen = "a softmax over a single output is always 1, so the loss never changes"
+            yield Finding("output_width", place, seen, 0.97)
+        else:
+            yield Finding("wrong_loss", "loss", seen, 0.9)
+        return
+    pairs = {
+        ("softmax", "softmax"), ("sigmoid", "softmax"), ("tanh", "softmax"), ("rectified", "softmax"),
+        ("sigmoid", "sigmoid"), ("softmax", "sigmoid"), ("tanh", "sigmoid"), ("rectified", "sigmoid"),
+        ("log_softmax", "sigmoid"),
+        ("softmax", "log_probabilities"), ("sigmoid", "log_probabilities"), ("free", "log_probabilities"),
+        ("rectified", "log_probabilities"), ("tanh", "log_probabilities"),
+        ("log_softmax", "probabilities"), ("free", "probabilities"), ("tanh", "probabilities"),
+    }  # fmt: skip
+    if (out, wants) in pairs:
+        words = {"free": "unbounded", "rectified": "never negative, often 0", "sigmoid": "in (0, 1)",
+                 "tanh": "in (-1, 1)", "softmax": "a softmax", "log_softmax": "a log-softmax"}[out]  # fmt: skip
+        sure = 0.96 if out not in ("rectified", "tanh") else 0.85
+        seen = f"outputs are {words}, but the loss takes {_WANTS[wants]}"
+        yield Finding("loss_activation_mismatch", place, seen, sure)
+    if wants == "distance" and task.kind in ("numbers", "reconstruction"):
+        yield from _reach(out, output, target)
+
+
+def _reach(out: OutputKind, output: Tensor, target: Tensor) -> Iterator[Finding]:
+    low, high = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "rectified": (0.0, math.inf),
+                 "log_softmax": (-math.inf, 0.0)}.get(out, (-math.inf, math.inf))  # fmt: skip
+    t = target.double()
+    beyond = float(((t < low - 1e-6) | (t > high + 1e-6)).double().mean())
+    if beyond > 0.02:
+        seen = (
+            f"{beyond:.0%} of the targets, from {float(t.min()):.3g} to {float(t.max()):.3g}, "
+            f"lie outside [{low:g}, {high:g}]"
+        )
+        yield Finding("output_range", "output", seen, 0.95 if beyond > 0.1 else 0.75)
+
+
+def _axis(output: Tensor, task: Task) -> Iterator[Finding]:
+    """Find a softmax over the examples, or over positions, in place of the classes."""
+    if task.kind not in ("classes", "soft") or output.ndim < 2:
+        return
+    o = output.double()
+    for kind, sums in (("softmax", lambda d: o.sum(d) - 1), ("log-softmax", lambda d: o.logsumexp(d))):
+        if kind == "softmax" and not (float(o.min()) >= 0 and float(o.max()) <= 1 + 1e-6):
+            continue
+        right = float(sums(task.axis).abs().max()) < 1e-3
+        wrong = [d for d in range(o.ndim) if d != task.axis and float(sums(d).abs().max()) < 1e-3 and o.shape[d] > 1]
+        if wrong and not right:
+            seen = f"the {kind} sums to 1 over axis {wrong[0]}, not over the classes on axis {task.axis}"
+            yield Finding("wrong_axis", "output", seen, 0.98)
+
+
+def _targets(patient: Patient, output: Tensor, target: Tensor, task: Task, wants: LossKind) -> Iterator[Finding]:
+    """Targets coded otherwise than the loss reads them."""
+    seen_all = patient.train.rows(4000)
+    whole = seen_all[-1] if len(seen_all) > 1 else target
+    t = whole.double()
+    low, high = float(t.min()), float(t.max())
+    if wants in ("sigmoid", "probabilities") and task.kind != "reconstruction" and (low < -1e-6 or high > 1 + 1e-6):
+        seen = f"targets lie in [{low:.3g}, {high:.3g}], the loss takes them from [0, 1]"
+        yield Finding("wrong_target_coding", "targets", seen, 0.95)
+    if task.kind == "reconstruction" and wants in ("sigmoid", "probabilities") and (low < -0.01 or high > 1.01):
+        seen = f"targets lie in [{low:.3g}, {high:.3g}], the loss takes them from [0, 1]"
+        yield Finding("wrong_target_coding", "targets", seen, 0.9)
+    if task.kind == "classes" and not whole.is_floating_point():
+        valued = whole[whole >= 0]
+        if len(valued) == 0:
+            return
+        found, top = len(valued.unique()), int(valued.max()) + 1
+        if top > task.classes:
+            seen = f"class {top - 1} among the targets, and {task.classes} outputs"
+            yield Finding("output_width", "output", seen, 0.95)
+        elif not task.sequence and found < 50 and task.classes > max(2 * found, found + 3):
+            yield Finding("output_width", "output", f"{task.classes} outputs for {found} classes", 0.6)
+        if not task.sequence and int(valued.min()) == 1 and task.classes == top and found == top - 1 and found >= 2:
+            seen = f"classes are numbered from 1 to {top - 1}; output 0 is never right"
+            yield Finding("wrong_target_coding", "targets", seen, 0.55)
+
+
+def _direction(loss: Any, output: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
+    """Find a loss that is lower for wrong answers than for right ones."""
+    with torch.no_grad():
+        if task.kind == "classes" and not task.sequence and output.ndim == 2 and target.numel() == len(output):
+            index = target.reshape(-1).long()
+            if int(index.min()) < 0 or int(index.max()) >= output.shape[1]:
+                return
+            hot = nn.functional.one_hot(index, output.shape[1]).to(output)
+            right, wrong = hot, (1 - hot) / max(1, output.shape[1] - 1)
+        elif task.kind in ("binary", "soft") and target.numel() == output.numel():
+            right = (target.reshape(output.shape) > 0.5).to(output)
+            wrong = 1 - right
+        elif task.kind in ("numbers", "reconstruction") and target.numel() == output.numel():
+            right = target.reshape(output.shape).to(output)
+            wrong = right.flip(0)
+            if torch.equal(right, wrong):
+                return
+        else:
+            return
+        values = []
+        for form in (lambda p: p, lambda p: p * 0.9 + 0.05, lambda p: torch.log(p * 0.9 + 0.05)):
+            try:
+                a, b = float(loss(form(right), target)), float(loss(form(wrong), target))
+            except Exception:
+                continue
+            if math.isfinite(a) and math.isfinite(b):
+                values.append((a, b))
+    if values and all(a > b + 1e-9 for a, b in values):
+        a, b = values[0]
+        yield Finding("wrong_loss", "loss", f"it is {a:.3g} for right answers and {b:.3g} for wrong ones", 0.95)
+
+
+def _last_layer(patient: Patient, batch: Any, output: Tensor) -> Iterator[Finding]:
+    """Dropout on the outputs: zeros at random places in training that are not there in evaluation."""
+    network = patient.network
+    network.train()
+    with torch.no_grad():
+        state = [buffer.clone() for buffer in network.buffers()]
+        first, second = patient.forward(batch), patient.forward(batch)
+        for buffer, kept in zip(network.buffers(), state, strict=True):
+            buffer.copy_(kept)
+    network.eval()
+    if not isinstance(first, Tensor) or first.shape != output.shape or not first.is_floating_point():
+        return
+    zeros = ((first == 0) & (second != 0)).double().mean()
+    if float(zeros) > 0.02 and float((output == 0).double().mean()) < 0.01:
+        share = float((first == 0).double().mean())
+        yield Finding(
+            "misplaced_layer", "output", f"{share:.0%} of the outputs are set to 0 at random in training", 0.93
+        )
+
+
+# -- gradients and parameters -------------------------------------------------------------------------------------
+
+
+def _gradients(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Parameters of layers that are used and get no gradient."""
+    if patient.loss is None and patient.objective is None:
+        return
+    network = patient.network
+    network.train()
+    used: set[int] = set()
+    handles = [m.register_forward_hook(lambda m, *_: used.add(id(m))) for m in network.modules()]
+    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    try:
+        loss = patient.measure(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not loss.requires_grad:
+        if trained:
+            seen = "the loss does not depend on any parameter: its graph is cut"
+            yield Finding("no_gradient", "loss", seen, 0.97)
+        return
+    found = torch.autograd.grad(loss, [p for _, p in trained], allow_unused=True)
+    owners = {id(p): m for m in network.modules() for p in m.parameters(recurse=False)}
+    cut = [
+        name
+        for (name, p), g in zip(trained, found, strict=True)
+        if g is None and id(p) in owners and id(owners[id(p)]) in used
+    ]
+    if patient.objective is not None and any(g is not None for g in found) and len(patient.optimizers) > 1:
+        return  # two players: each loss reaches its own
+    if cut:
+        names = ", ".join(cut[:3]) + (" ..." if len(cut) > 3 else "")
+        seen = f"{len(cut)} of {len(trained)} parameters that are used get no gradient: {names}"
+        yield Finding("no_gradient", cut[0].rpartition(".")[0] or cut[0], seen, 0.93)
+    idle = [
+        name
+        for (name, p), g in zip(trained, found, strict=True)
+        if g is None and id(p) in owners and id(owners[id(p)]) not in used and "weight" in name
+    ]
+    if idle and not cut and len(idle) >= 1:
+        seen = f"{', '.join(idle[:3])} takes no part in the loss"
+        yield Finding("no_gradient", idle[0].rpartition(".")[0] or idle[0], seen, 0.45)
+
+
+def _optimized(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Parameters that no optimizer moves, and frozen ones."""
+    held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
+    trained = [(n, p) for n, p in patient.network.named_parameters() if p.requires_grad]
+    absent = [n for n, p in trained if id(p) not in held]
+    own = {id(p) for p in patient.network.parameters()}
+    strange = [p for o in patient.optimizers for group in o.param_groups for p in group["params"] if id(p) not in own]
+    if trained and len(absent) == len(trained):
+        seen = "the optimizer holds none of the network's parameters"
+        seen += f", but {len(strange)} of something else" if strange else ""
+        yield Finding("not_in_optimizer", "optimizer", seen, 0.98)
+    elif absent:
+        names = ", ".join(absent[:3]) + (" ..." if len(absent) > 3 else "")
+        seen = f"{len(absent)} of {len(trained)} parameters are not in it: {names}"
+        yield Finding("not_in_optimizer", absent[0].rpartition(".")[0] or absent[0], seen, 0.49)
+
+
+def _unregistered(patient: Patient) -> Iterator[Finding]:
+    """Layers and parameters kept in plain lists, dicts or attributes that the network does not know of."""
+    known = {id(p) for p in patient.network.parameters()}
+    for name, module in patient.network.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute in ("_parameters", "_buffers", "_modules") or attribute.endswith("_hooks"):
+                continue
+            for found in _hidden(value):
+                lost = [p for p in found if id(p) not in known and p.requires_grad]
+                if lost:
+                    place = f"{name}.{attribute}".lstrip(".")
+                    held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
+                    if all(id(p) in held for p in lost):
+                        continue
+                    seen = f"{sum(p.numel() for p in lost)} weights in a {type(value).__name__} are unknown to it"
+                    yield Finding("unregistered_layers", place, seen, 0.95)
+                    return
+
+
+def _hidden(value: Any) -> Iterator[list[Tensor]]:
+    if isinstance(value, nn.Module):
+        yield list(value.parameters())
+    elif isinstance(value, Tensor) and value.requires_grad and value.is_leaf:
+        yield [value]
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _hidden(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _hidden(item)
+
+
+def _same_layer(patient: Patient) -> Iterator[Finding]:
+    """One layer object at several places of a list of layers."""
+    for name, module in patient.network.named_modules():
+        if isinstance(module, nn.Sequential | nn.ModuleList):
+            children = [c for c in module._modules.values() if c is not None and any(True for _ in c.parameters())]
+            if len({id(c) for c in children}) < len(children):
+                seen = f"{len(children)} layers, of which {len({id(c) for c in children})} are different objects"
+                yield Finding("shared_state", name or "network", seen, 0.7)
+                return
+
+
+def _initial_weights(patient: Patient) -> Iterator[Finding]:
+    """Units that start equal, and weights of a strange size."""
+    layers = [(n, m) for n, m in patient.network.named_modules() if isinstance(m, LINEAR)]
+    for k, (name, module) in enumerate(layers):
+        weight = module.weight.detach()
+        rows = weight.reshape(len(weight), -1)
+        if len(rows) > 1 and bool((rows == rows[:1]).all()) and (k < len(layers) - 1 or len(layers) == 1):
+            if bool((rows == 0).all()) and len(layers) == 1:
+                continue  # a linear model may start at zero
+            seen = f"all {len(rows)} units start with the same weights ({float(rows.flatten()[0]):.3g} ...)"
+            yield Finding("symmetric_initialization", name, seen, 0.93)
+            return
+
+
+def _tiny_batches(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Batch statistics over a handful of numbers."""
+    norms = [(n, m) for n, m in patient.network.named_modules() if isinstance(m, NORMS)]
+    if not norms:
+        return
+    counts: dict[str, int] = {}
+
+    def count(name: str) -> Any:
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            counts[name] = min(counts.get(name, 1 << 30), inputs[0].numel() // inputs[0].shape[1])
+
+        return hook
+
+    handles = [m.register_forward_pre_hook(count(n)) for n, m in norms]
+    try:
+        patient.network.eval()
+        with torch.no_grad():
+            patient.forward(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if counts:
+        name = min(counts, key=lambda n: counts[n])
+        rows = len(parts_of(batch)[0])
+        if counts[name] <= 4:
+            seen = f"means and variances are taken over {counts[name]} values (batches of {rows})"
+            yield Finding("tiny_batch_norm", name, seen, 0.85)

@@ -1,0 +1,211 @@
+"""The examination: every stage in order, cheapest first, within a budget of time."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from gradus.core.errors import GradusError, InputError
+from gradus.core.randomness import isolated
+from gradus.core.threads import threads
+from gradus.practice.doctor.checks_data import check_data, describe
+from gradus.practice.doctor.checks_evaluate import check_evaluate
+from gradus.practice.doctor.checks_examples import check_examples
+from gradus.practice.doctor.checks_step import check_step
+from gradus.practice.doctor.checks_training import Course, check_training
+from gradus.practice.doctor.checks_wiring import check_wiring
+from gradus.practice.doctor.findings import Diagnosis, Finding, ranked
+from gradus.practice.doctor.judge import Judge
+from gradus.practice.doctor.patient import Patient, untouched
+from gradus.practice.doctor.task import task_of
+from gradus.practice.doctor.trial import quiet
+
+__all__ = ["examine", "examine_build"]
+
+SECONDS = 40.0
+
+
+def examine(
+    network: Any,
+    *,
+    train: Any,
+    optimizer: Any,
+    loss: Any = None,
+    objective: Any = None,
+    valid: Any = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    step: Any = None,
+    evaluate: Any = None,
+    max_time: float = SECONDS,
+) -> Diagnosis:
+    """Examine a network and all that trains it; nothing of it is changed.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network, before its training.
+    train, valid : tuple of tensors, Dataset or DataLoader
+        Inputs and targets; of tensors, batches are cut here.
+    optimizer : torch.optim.Optimizer, or several
+        Made of the network's parameters.
+    loss : callable, optional
+        ``(output, target) -> scalar``; or
+    objective : callable, optional
+        ``(network, batch) -> scalar``.
+    batch_size, epochs : int, optional
+        Of the training that is meant.
+    step : callable, optional
+        The user's own training step, ``(network, batch, optimizer, loss)``.
+    evaluate : callable, optional
+        The user's own evaluation, ``(network, valid) -> float``, higher is better.
+    max_time : float
+        Most time to take, in seconds.
+
+    Returns
+    -------
+    Diagnosis
+        Verdict, findings, and what was measured.
+
+    Raises
+    ------
+    InputError
+        If a part is missing or of the wrong kind.
+    """
+    given = {
+        "network": network, "train": train, "valid": valid, "optimizer": optimizer, "loss": loss,
+        "objective": objective, "step": step, "evaluate": evaluate, "batch_size": batch_size, "epochs": epochs,
+    }  # fmt: skip
+    patient = Patient.of(given)
+
+    def again() -> Patient:
+        return Patient.of(given)
+
+    def each(stage: Callable[[], Any]) -> Any:
+        with untouched(patient):
+            return stage()
+
+    return _examined(again, each, max_time)
+
+
+def examine_build(build: Callable[..., Mapping[str, Any]], *, max_time: float = SECONDS, seed: int = 0) -> Diagnosis:
+    """Examine what a function ``build(seed=0)`` returns, built anew for each experiment.
+
+    Parameters
+    ----------
+    build : callable
+        Returns a dict with the arguments of `examine` by name.
+    max_time : float
+        Most time to take, in seconds.
+    seed : int
+        Handed to ``build``.
+    """
+
+    def again() -> Patient:
+        try:
+            given = build(seed=seed)
+        except TypeError as error:
+            if "seed" not in str(error):
+                raise
+            given = build()
+        return Patient.of(given, seed)
+
+    return _examined(again, lambda stage: stage(), max_time)
+
+
+def _examined(again: Callable[[], Patient], each: Callable[[Callable[[], Any]], Any], max_time: float) -> Diagnosis:
+    begin = time.perf_counter()
+    diagnosis = Diagnosis([])
+    found: list[Finding] = []
+    with quiet(), threads(1), isolated(0):
+        try:
+            each(lambda: _stages(again, each, found, diagnosis, begin + max_time))
+        except GradusError:
+            raise
+        except Exception as error:
+            found.append(_failed(error))
+    diagnosis.findings = ranked(found)
+    diagnosis.seconds = time.perf_counter() - begin
+    return diagnosis
+
+
+def _stages(
+    again: Callable[[], Patient],
+    each: Callable[[Callable[[], Any]], Any],
+    found: list[Finding],
+    diagnosis: Diagnosis,
+    deadline: float,
+) -> None:
+    def fresh() -> Patient:
+        torch.manual_seed(0)
+        return again()
+
+    patient = fresh()
+    batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))), None)
+    if batch is None:
+        raise InputError("at least one training batch", "none", "return data that yield batches")
+    patient.network.eval()
+    task = task_of(None, None)
+    if patient.loss is not None:
+        with torch.no_grad():
+            task = task_of(patient.forward(batch), patient.target(batch), patient.inputs(batch)[0])
+    diagnosis.measures["task"] = task.kind
+    diagnosis.tables["data"] = describe(patient.train.rows(2000))
+    _run(found, lambda: check_data(fresh(), task), each)
+    _run(found, lambda: check_wiring(fresh(), task, batch), each)
+    _run(found, lambda: check_examples(fresh(), task, batch), each)
+    _run(found, lambda: check_step(fresh()), each)
+    judge = Judge.of(fresh())
+    certain = max((f.confidence for f in found), default=0.0)
+    left = deadline - time.perf_counter()
+    course: Course
+    course, more, table = each(
+        lambda: check_training(fresh, task, judge, seconds=max(2.0, left - 2), treat=certain < 0.9)
+    )
+    found += more
+    diagnosis.tables["layers"] = table
+    diagnosis.tables["epochs"] = course.base.epochs
+    diagnosis.tables["treatments"] = course.treated
+    diagnosis.measures |= {
+        "skill": _rounded(course.base.skill), "train_skill": _rounded(course.train_skill),
+        "simple_models": {k: _rounded(v) for k, v in course.reference.items()},
+        "first_loss": _rounded(course.base.head(1)), "last_loss": _rounded(course.base.tail()),
+        "steps": len(course.base.losses), "complete": course.base.complete,
+    }  # fmt: skip
+    if course.base.exception is not None:
+        found.append(_failed(course.base.exception))
+    elif course.base.patient is not None:
+        trained = course.base.patient
+        _run(found, lambda: check_evaluate(trained, task), each)
+
+
+def _run(
+    found: list[Finding], check: Callable[[], Iterable[Finding]], each: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """Run one check; one that cannot be made on this program says nothing."""
+    try:
+        found += each(lambda: list(check()))
+    except GradusError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError):
+        return
+
+
+def _failed(error: BaseException) -> Finding:
+    """Return what a program raised, with the last line of its own."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
+    own = [f for f in frames if "gradus" not in f.filename.replace("\\", "/").split("/")]
+    place = (
+        f"line {own[-1].lineno} of {own[-1].filename.replace(chr(92), '/').rpartition('/')[2]}" if own else "program"
+    )
+    words = str(error).splitlines()[0] if str(error) else "no message"
+    return Finding("program_fails", place, f"{type(error).__name__}: {words}", 0.97)
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 5) if math.isfinite(value) else None

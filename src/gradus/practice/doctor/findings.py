@@ -1,0 +1,103 @@
+"""What an examination finds: a cause, its place, the numbers seen, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gradus.practice.doctor.causes import CAUSES
+
+__all__ = ["HANDFUL", "SURE", "Diagnosis", "Finding", "ranked"]
+
+# A finding at least this sure makes the verdict; those below are told as hints.
+SURE = 0.5
+HANDFUL = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    cause : str
+        A code of `gradus.practice.doctor.causes.CAUSES`.
+    place : str
+        Module, parameter, tensor or line.
+    evidence : str
+        What was seen, with numbers.
+    confidence : float
+        How sure, in [0, 1].
+    """
+
+    cause: str
+    place: str
+    evidence: str
+    confidence: float
+
+    @property
+    def stage(self) -> str:
+        """Where the cause belongs."""
+        return CAUSES[self.cause].stage
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, with what its cause says of mend, confirming experiment and the book's section."""
+        cause = CAUSES[self.cause]
+        return {
+            "cause": self.cause, "what": cause.what, "place": self.place, "evidence": self.evidence,
+            "confidence": round(self.confidence, 2), "mend": cause.mend, "confirm": cause.confirm,
+            "section": cause.section, "stage": cause.stage,
+        }  # fmt: skip
+
+
+@dataclass
+class Diagnosis:
+    """The verdict, with its reasons.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        Ranked, the likeliest cause first; at most a handful.
+    measures : dict
+        What was measured on the way: losses, scores, baselines.
+    tables : dict of str to list of dict
+        By layer or by step, for the page.
+    seconds : float
+        Time the examination took.
+    """
+
+    findings: list[Finding]
+    measures: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Literal["healthy", "faulty"]:
+        """``faulty`` where a finding is more likely than not."""
+        return "faulty" if any(finding.confidence >= SURE for finding in self.findings) else "healthy"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return {
+            "verdict": self.verdict, "findings": [finding.as_dict() for finding in self.findings],
+            "measures": self.measures, "tables": self.tables, "seconds": round(self.seconds, 2),
+        }  # fmt: skip
+
+
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the likeliest of each cause, the likeliest cause first, at most a handful.
+
+    Examples
+    --------
+    >>> found = [Finding("dead_units", "0", "", 0.6), Finding("non_finite_data", "x", "", 0.99),
+    ...          Finding("dead_units", "2", "", 0.7)]
+    >>> [(f.cause, f.place) for f in ranked(found)]
+    [('non_finite_data', 'x'), ('dead_units', '2')]
+    """
+    best: dict[str, Finding] = {}
+    for finding in findings:
+        kept = best.get(finding.cause)
+        if kept is None or finding.confidence > kept.confidence:
+            best[finding.cause] = finding
+    return sorted(best.values(), key=lambda finding: -finding.confidence)[:HANDFUL]

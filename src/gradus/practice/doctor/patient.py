@@ -1,0 +1,312 @@
+"""The patient: a network with its loss, data, optimizer and the user's own training step and evaluation."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from gradus.core.errors import InputError
+from gradus.core.randomness import isolated
+
+__all__ = ["KEYS", "Patient", "Source", "untouched"]
+
+KEYS = ("network", "loss", "objective", "train", "valid", "optimizer", "batch_size", "epochs", "step", "evaluate")
+REQUIRED = ("network", "train", "optimizer")
+
+Batch = tuple[Any, ...]
+
+
+class Source:
+    """Rows to learn from or to be judged by: tensors that are cut into batches here, or a loader that does so itself.
+
+    Parameters
+    ----------
+    data : tensor, sequence of tensors, Dataset or iterable of batches
+        As the user gave it.
+    batch_size : int
+        Rows a batch, where tensors are given.
+    name : str
+        For messages.
+    """
+
+    def __init__(self, data: Any, batch_size: int, name: str) -> None:
+        if isinstance(data, np.ndarray):
+            data = (torch.from_numpy(data),)
+        if isinstance(data, Tensor):
+            data = (data,)
+        if isinstance(data, torch.utils.data.Dataset):
+            data = DataLoader(data, batch_size=batch_size)
+        self.loader: Any = None
+        self.tensors: tuple[Tensor, ...] = ()
+        if isinstance(data, tuple | list) and data and all(isinstance(part, Tensor | np.ndarray) for part in data):
+            parts = [torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in data]
+            sizes = {len(part) for part in parts}
+            if len(sizes) != 1 or 0 in sizes:
+                got = ", ".join(str(tuple(part.shape)) for part in parts)
+                raise InputError(f"{name} tensors with the same number of rows", got, "pass one target for each input")
+            self.tensors = tuple(parts)
+        elif hasattr(data, "__iter__") and not isinstance(data, Mapping | str):
+            self.loader = data
+        else:
+            mend = "pass (inputs, targets) tensors, or a DataLoader"
+            raise InputError(f"{name} data as tensors or a DataLoader", type(data).__name__, mend)
+        self.batch_size, self.name = batch_size, name
+
+    @property
+    def given(self) -> Any:
+        """The data in the form in which the user's own evaluation takes them."""
+        return self.loader if self.loader is not None else self.tensors
+
+    def batches(self, order: torch.Generator | None = None) -> Iterator[Any]:
+        """Yield one epoch: a loader's own batches; of tensors, rows in the order drawn, or as they lie without one."""
+        if self.loader is not None:
+            yield from self.loader
+            return
+        n = len(self.tensors[0])
+        rows = torch.arange(n) if order is None else torch.randperm(n, generator=order)
+        for start in range(0, n, self.batch_size):
+            index = rows[start : start + self.batch_size]
+            yield tuple(part[index] for part in self.tensors)
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch; of a loader without length, a guess."""
+        if self.loader is None:
+            return -(-len(self.tensors[0]) // self.batch_size)
+        try:
+            return len(self.loader)
+        except TypeError:
+            return 100
+
+    def rows(self, limit: int) -> Batch:
+        """Return up to ``limit`` rows as tensors, in the order in which training meets them.
+
+        Of batches whose shapes differ (padded to their longest row) only the first ones of equal shape.
+        """
+        if self.loader is None:
+            return tuple(part[:limit] for part in self.tensors)
+        found: list[tuple[Tensor, ...]] = []
+        count = 0
+        for batch in self.loader:
+            parts = parts_of(batch)
+            if found and [p.shape[1:] for p in parts] != [p.shape[1:] for p in found[0]]:
+                continue
+            found.append(parts)
+            count += len(parts[0]) if parts and parts[0].ndim else 1
+            if count >= limit:
+                break
+        if not found:
+            raise InputError(f"{self.name} batches", "none", "pass a loader that yields some")
+        return tuple(torch.cat([batch[k] for batch in found])[:limit] for k in range(len(found[0])))
+
+
+def parts_of(batch: Any) -> tuple[Tensor, ...]:
+    """Return the tensors of a batch in order, of a mapping by its order, nested ones flattened."""
+    if isinstance(batch, Tensor):
+        return (batch,)
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    if isinstance(batch, tuple | list):
+        return tuple(part for item in batch for part in parts_of(item))
+    return (torch.as_tensor(batch),) if isinstance(batch, int | float | np.ndarray) else ()
+
+
+@dataclass
+class Patient:
+    """Everything that is examined. Its functions are the user's, and only called.
+
+    See `gradus.practice.doctor.examine` for the meaning of each part.
+    """
+
+    network: nn.Module
+    train: Source
+    valid: Source | None
+    optimizer: Any
+    loss: Callable[..., Any] | None = None
+    objective: Callable[..., Any] | None = None
+    step: Callable[..., Any] | None = None
+    evaluate: Callable[..., Any] | None = None
+    batch_size: int = 32
+    epochs: int = 10
+    seed: int = 0
+    again: Callable[[int], Patient] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], seed: int = 0, again: Callable[[int], Patient] | None = None) -> Patient:
+        """Check what ``build`` returned.
+
+        Raises
+        ------
+        InputError
+            If a part is missing, unknown or of the wrong kind.
+        """
+        if not isinstance(given, Mapping):
+            raise InputError("a dict from build", type(given).__name__, f"return a dict with {', '.join(REQUIRED)} ...")
+        missing = [key for key in REQUIRED if given.get(key) is None]
+        if given.get("loss") is None and given.get("objective") is None and given.get("step") is None:
+            missing.append("loss")
+        if missing:
+            known = ", ".join(given) or "nothing"
+            raise InputError(f"{missing[0]!r} in what build returns", known, f"add it; known are {', '.join(KEYS)}")
+        if not isinstance(given["network"], nn.Module):
+            raise InputError("an nn.Module as network", type(given["network"]).__name__, "return the network itself")
+        for name in ("loss", "objective", "step", "evaluate"):
+            if given.get(name) is not None and not callable(given[name]):
+                raise InputError(f"a callable as {name}", type(given[name]).__name__, "return the function itself")
+        if not list(optimizers_of(given["optimizer"])):
+            raise InputError("a torch optimizer", type(given["optimizer"]).__name__, "return an optimizer")
+        size = int(given.get("batch_size") or getattr(given["train"], "batch_size", None) or 32)
+        valid = given.get("valid")
+        return cls(
+            network=given["network"], train=Source(given["train"], size, "train"),
+            valid=None if valid is None else Source(valid, max(size, 256), "valid"), optimizer=given["optimizer"],
+            loss=given.get("loss"), objective=given.get("objective"), step=given.get("step"),
+            evaluate=given.get("evaluate"), batch_size=size, epochs=max(1, int(given.get("epochs") or 10)),
+            seed=seed, again=again,
+        )  # fmt: skip
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Every torch optimizer there is."""
+        return list(optimizers_of(self.optimizer))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's parameters lie."""
+        first = next(self.network.parameters(), None)
+        return torch.device("cpu") if first is None else first.device
+
+    def inputs(self, batch: Any) -> tuple[Any, ...]:
+        """Return what the network takes of a batch."""
+        parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+        return parts[:-1] if len(parts) > 1 else parts
+
+    def target(self, batch: Any) -> Any:
+        """Return what the loss compares with: the last part of a batch, or the batch itself."""
+        return batch[-1] if isinstance(batch, tuple | list) else batch
+
+    def forward(self, batch: Any) -> Any:
+        """Return the network's output for a batch."""
+        inputs = self.inputs(batch)
+        if len(inputs) > 1 and self._takes() == 1:
+            inputs = inputs[:1]
+        return self.network(*inputs)
+
+    def _takes(self) -> int | None:
+        """Return how many inputs the network takes by position; None for any number."""
+        try:
+            parameters = inspect.signature(self.network.forward).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return None
+        return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+    def measure(self, batch: Any) -> Tensor:
+        """Return the loss of a batch, with its graph."""
+        if self.objective is not None:
+            return as_scalar(self.objective(self.network, batch))
+        if self.loss is None:
+            raise InputError("a loss or an objective", "none", "return 'loss' from build")
+        return as_scalar(self.loss(self.forward(batch), self.target(batch)))
+
+    def advance(self, batch: Any) -> Any:
+        """Take one training step: the user's own, or the plain one."""
+        if self.step is not None:
+            return self.step(
+                self.network, batch, self.optimizer, self.loss if self.loss is not None else self.objective
+            )
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss = self.measure(batch)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+    def fresh(self, seed: int | None = None) -> Patient:
+        """Return the patient as it was at first: built again, or this one where it cannot be."""
+        return self if self.again is None else self.again(self.seed if seed is None else seed)
+
+
+def as_scalar(value: Any) -> Tensor:
+    """Return a loss as the scalar it should be; of a tuple, such as (loss, parts), the first."""
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    if isinstance(value, Mapping) and "loss" in value:
+        value = value["loss"]
+    if not isinstance(value, Tensor):
+        raise InputError("a loss that is a tensor", type(value).__name__, "return the tensor, not its number")
+    if value.numel() != 1:
+        raise InputError("a loss of one number", f"a tensor of shape {tuple(value.shape)}", "take its mean")
+    return value.reshape(())
+
+
+def optimizers_of(given: Any) -> Iterator[torch.optim.Optimizer]:
+    """Yield the optimizers in what may be one, several or a mapping of them."""
+    if isinstance(given, torch.optim.Optimizer):
+        yield given
+    elif isinstance(given, Mapping):
+        for value in given.values():
+            yield from optimizers_of(value)
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        for value in given:
+            yield from optimizers_of(value)
+
+
+@contextmanager
+def untouched(patient: Patient) -> Iterator[None]:
+    """Put everything back at the end: parameters, gradients, buffers, modes, hooks, optimizers, data, random states."""
+    network = patient.network
+    tensors = {id(t): t for t in [*network.parameters(), *network.buffers()]}
+    for optimizer in patient.optimizers:
+        tensors |= {id(p): p for group in optimizer.param_groups for p in group["params"]}
+    for source in (patient.train, patient.valid):
+        tensors |= {id(t): t for t in stored(source)}
+    values = {key: t.detach().clone() for key, t in tensors.items()}
+    grads = {key: None if t.grad is None else t.grad.detach().clone() for key, t in tensors.items() if t.is_leaf}
+    wanted = {key: t.requires_grad for key, t in tensors.items() if t.is_leaf}
+    modes = [(module, module.training) for module in network.modules()]
+    states = [(optimizer, copy.deepcopy(optimizer.state_dict())) for optimizer in patient.optimizers]
+    kept = random.getstate(), np.random.get_state(legacy=True)  # noqa: NPY002 - the user's program draws from it
+    try:
+        with isolated(patient.seed, patient.device):
+            yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])  # noqa: NPY002
+        with torch.no_grad():
+            for key, tensor in tensors.items():
+                if not torch.equal(tensor, values[key]) or tensor.isnan().any():
+                    tensor.copy_(values[key])
+        for key, gradient in grads.items():
+            tensors[key].grad = gradient
+            tensors[key].requires_grad_(wanted[key])
+        for module, training in modes:
+            module.training = training
+        for optimizer, state in states:
+            optimizer.load_state_dict(state)
+
+
+def stored(source: Source | None) -> list[Tensor]:
+    """Return the tensors in which a source's rows lie, where they can be found."""
+    if source is None:
+        return []
+    if source.loader is None:
+        return list(source.tensors)
+    held = getattr(source.loader, "dataset", None)
+    while isinstance(held, torch.utils.data.Subset):
+        held = held.dataset
+    values = list(vars(held).values()) if hasattr(held, "__dict__") else []
+    values += list(getattr(held, "tensors", ()))
+    return [value for value in values if isinstance(value, Tensor)]

@@ -1,0 +1,166 @@
+"""What is asked of the network, read from outputs, targets and the loss as a black box.
+
+Functions hide behind lambdas and classes, so nothing is concluded from names: a loss that does not change when all
+outputs grow by one has a softmax inside; one that is zero where outputs equal targets measures a distance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["LossKind", "OutputKind", "Task", "loss_kind", "output_kind", "task_of"]
+
+TaskKind = Literal["classes", "binary", "soft", "numbers", "reconstruction", "other"]
+LossKind = Literal["softmax", "log_probabilities", "sigmoid", "probabilities", "distance", "constant", "other"]
+OutputKind = Literal["softmax", "log_softmax", "sigmoid", "rectified", "tanh", "free"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked.
+
+    Attributes
+    ----------
+    kind : str
+        ``classes`` (targets are class numbers), ``binary`` (zeros and ones of the outputs' shape), ``soft``
+        (distributions over classes), ``numbers``, ``reconstruction`` (targets are the inputs) or ``other``.
+    axis : int
+        Of the outputs, where classes lie.
+    classes : int
+        Width of that axis.
+    sequence : bool
+        Whether each row has several targets, such as one a token.
+    """
+
+    kind: TaskKind
+    axis: int = 1
+    classes: int = 0
+    sequence: bool = False
+
+
+def whole(values: Tensor) -> bool:
+    """Whether all numbers are whole and finite."""
+    return bool(torch.isfinite(values).all()) and bool((values == values.round()).all())
+
+
+def task_of(output: Any, target: Any, inputs: Any = None) -> Task:
+    """Return what is asked, from one batch.
+
+    Examples
+    --------
+    >>> task_of(torch.randn(8, 3), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])).kind
+    'classes'
+    >>> task_of(torch.randn(8, 1), torch.randn(8, 1)).kind
+    'numbers'
+    """
+    if not isinstance(output, Tensor) or not isinstance(target, Tensor) or not output.is_floating_point():
+        return Task("other")
+    if isinstance(inputs, Tensor) and inputs.shape[0] == target.shape[0] and inputs.numel() == target.numel():
+        if target.is_floating_point() and torch.equal(inputs.reshape(-1), target.reshape(-1)):
+            return Task("reconstruction")
+    if not target.is_floating_point() or target.dtype == torch.bool:
+        return _of_integers(output, target)
+    if output.numel() != target.numel():
+        if whole(target) and output.ndim == target.ndim + 1 and output.shape[0] == target.shape[0]:
+            return Task("classes", 1, output.shape[1], sequence=target.ndim > 1)
+        squeezed = output.numel() == target.numel() * 2
+        return Task("numbers" if squeezed else "other")
+    if whole(target) and len(target.unique()) <= 2:
+        if target.ndim == 2 and target.shape[1] > 2 and bool((target.sum(1) == 1).all()):
+            return Task("soft", 1, target.shape[1])
+        if target.ndim == 2 and target.shape[1] == 2 and bool((target.sum(1) == 1).all()):
+            return Task("soft", 1, 2)
+        return Task("binary")
+    if target.ndim == 2 and target.shape[1] > 1 and bool((target >= 0).all()):
+        if bool(((target.sum(1) - 1).abs() < 1e-3).all()):
+            return Task("soft", 1, target.shape[1])
+    return Task("numbers")
+
+
+def _of_integers(output: Tensor, target: Tensor) -> Task:
+    if output.ndim == target.ndim + 1 and output.shape[0] == target.shape[0]:
+        if output.shape[:-1] == target.shape:
+            return Task("classes", output.ndim - 1, output.shape[-1], sequence=target.ndim > 1)
+        if output.shape[2:] == target.shape[1:]:
+            return Task("classes", 1, output.shape[1], sequence=target.ndim > 1)
+    if output.ndim == 2 and target.numel() == output.shape[0]:
+        return Task("classes", 1, output.shape[1], sequence=target.ndim > 1)
+    if output.shape == target.shape and len(target.unique()) <= 2:
+        return Task("binary")
+    if output.numel() == target.numel() and len(target.unique()) <= 2:
+        return Task("binary")
+    return Task("numbers" if output.numel() == target.numel() else "other")
+
+
+def output_kind(output: Tensor, task: Task, stretched: Tensor | None = None) -> OutputKind:
+    """Return what activation outputs look like, from those of two batches, the second with stretched inputs."""
+    both = [o.detach().double() for o in (output, stretched) if isinstance(o, Tensor)]
+    flat = torch.cat([o.reshape(-1) for o in both])
+    low, high = float(flat.min()), float(flat.max())
+    axis = task.axis if task.kind in ("classes", "soft") else -1
+    if task.kind in ("classes", "soft", "other", "numbers", "binary") and both[0].ndim > 1 and both[0].shape[axis] > 1:
+        if low >= 0 and high <= 1 + 1e-5 and all(bool(((o.sum(axis) - 1).abs() < 1e-3).all()) for o in both):
+            return "softmax"
+        if high <= 1e-5 and all(bool((o.logsumexp(axis).abs() < 1e-3).all()) for o in both):
+            return "log_softmax"
+    exact = float((flat == 0).double().mean())
+    if low >= 0 and high <= 1 and (stretched is not None or exact < 0.01) and exact < 0.05:
+        return "sigmoid"
+    if low >= 0 and exact > 0.02:
+        return "rectified"
+    if low >= -1 and high <= 1 and float(flat.abs().max()) > 0.95 and low < 0:
+        return "tanh"
+    return "free"
+
+
+def loss_kind(loss: Callable[[Any, Any], Any], output: Tensor, target: Any, task: Task) -> LossKind:
+    """Return what a loss makes of outputs, by how it answers to changed ones."""
+
+    def value(outputs: Tensor) -> float:
+        try:
+            with torch.no_grad():
+                found = loss(outputs, target)
+            return float(found) if isinstance(found, Tensor) and found.numel() == 1 else math.nan
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            return math.nan
+
+    noise = torch.Generator().manual_seed(0)
+    free = torch.randn(output.shape, generator=noise).to(output)
+    base = value(free)
+    inside = torch.rand(output.shape, generator=noise).to(output) * 0.8 + 0.1
+
+    def same(a: float, b: float, scale: float = 1.0) -> bool:
+        return math.isfinite(a) and math.isfinite(b) and abs(a - b) <= 1e-4 * max(abs(a), abs(b), scale)
+
+    if math.isfinite(base):
+        if same(base, value(free * 1.7), 1e-6) and same(base, value(-free), 1e-6):
+            return "constant"
+        if same(base, value(free + 1.5)) and task.kind in ("classes", "soft"):
+            return "softmax"
+        if same(2 * base, value(2 * free)) and same(-base, value(-free)):
+            return "log_probabilities"
+    if isinstance(target, Tensor) and target.numel() == output.numel():
+        aim = target.reshape(output.shape).to(output)
+        at = value(aim)
+        if math.isfinite(at) and abs(at) < 1e-6 and value(aim + 1) > 1e-3 and value(aim - 1) > 1e-3:
+            return "distance"
+        if math.isfinite(base) and _is_sigmoid(value, output, aim):
+            return "sigmoid"
+    if not math.isfinite(base) and math.isfinite(value(inside)):
+        return "probabilities"
+    return "other"
+
+
+def _is_sigmoid(value: Callable[[Tensor], float], output: Tensor, aim: Tensor) -> bool:
+    """Whether right and sure outputs cost nothing, wrong and sure ones their size, as in the logistic loss."""
+    if float(aim.min()) < -1.001 or float(aim.max()) > 1.001:
+        return False
+    sign = torch.where(aim > 0.5, 1.0, -1.0).to(output)
+    right, wrong, more = value(20 * sign), value(-20 * sign), value(-40 * sign)
+    return right < 0.5 * wrong and wrong > 1 and abs(more / wrong - 2) < 0.3

@@ -1,0 +1,313 @@
+"""Treatments: change one thing about the patient, train again, and see whether it learns.
+
+What a rule suspects, a treatment proves: a learning rate is too high if a tenth of it learns what it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from gradus.practice.doctor.patient import Patient, Source
+
+__all__ = ["TREATMENTS", "Treatment"]
+
+ACTIVATIONS = (nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softsign, nn.Hardtanh, nn.LogSigmoid)
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """One change.
+
+    Attributes
+    ----------
+    cause : str
+        What was wrong if it helps.
+    words : str
+        What it changes, for the evidence.
+    apply : callable
+        ``(patient) -> Patient or None``: the treated patient; None where there is nothing to treat.
+    prior : callable
+        ``(patient) -> float``: how likely it is needed, from a look at the patient; 0 leaves it out.
+    """
+
+    cause: str
+    words: str
+    apply: Callable[[Patient], Patient | None]
+    prior: Callable[[Patient], float]
+
+
+def _changed(patient: Patient, **changes: Any) -> Patient:
+    values = {name: getattr(patient, name) for name in Patient.__dataclass_fields__}
+    return Patient(**values | changes)
+
+
+def _rate(factor: float) -> Callable[[Patient], Patient]:
+    def apply(patient: Patient) -> Patient:
+        for optimizer in patient.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"] * factor
+                group["initial_lr"] = group.get("initial_lr", group["lr"] / factor) * factor
+        return patient
+
+    return apply
+
+
+class _Prepared(nn.Module):
+    """The patient's network behind standardized inputs, before rescaled outputs."""
+
+    def __init__(
+        self, network: nn.Module, inputs: tuple[Tensor, Tensor] | None, outputs: tuple[Any, Any] | None
+    ) -> None:
+        super().__init__()
+        self.network, self.scale_in, self.scale_out = network, inputs, outputs
+
+    def forward(self, *inputs: Any) -> Any:
+        """Standardize, ask, rescale."""
+        if self.scale_in is not None:
+            center, spread = self.scale_in
+            inputs = ((inputs[0] - center) / spread, *inputs[1:])
+        output = self.network(*inputs)
+        return output if self.scale_out is None else output * self.scale_out[1] + self.scale_out[0]
+
+
+def input_scale(patient: Patient) -> tuple[Tensor, Tensor] | None:
+    """Return center and spread of each input of training: of each column of a table, of each channel of pictures."""
+    inputs = patient.train.rows(2000)[0]
+    if not inputs.is_floating_point() or inputs.ndim < 2:
+        return None
+    axes = (0,) if inputs.ndim == 2 else (0, *range(2, inputs.ndim)) if inputs.ndim == 4 else (0, 1)
+    center = inputs.mean(axes, keepdim=True)
+    spread = inputs.std(axes, keepdim=True)
+    return center, torch.where(spread > 1e-8, spread, torch.ones_like(spread))
+
+
+def _standardized(patient: Patient) -> Patient | None:
+    scale = input_scale(patient)
+    if scale is None:
+        return None
+    return _changed(patient, network=_Prepared(patient.network, scale, None))
+
+
+def off_scale(patient: Patient) -> float:
+    """Return how far inputs are from standardized, in powers of ten of their size."""
+    scale = input_scale(patient)
+    if scale is None:
+        return 0.0
+    center, spread = (t.double().reshape(-1) for t in scale)
+    size = (center**2 + spread**2).sqrt()
+    moving = spread[spread != 1.0] if bool((spread != 1.0).any()) else spread
+    big, small = float(size.max().log10()), float(size.max().clamp_min(1e-12).log10())
+    uneven = float((moving.max() / moving.min().clamp_min(1e-12)).log10()) if len(moving) > 1 else 0.0
+    return max(big, -small, 0.5 * uneven, 0.0)
+
+
+def _rescaled(patient: Patient) -> Patient | None:
+    target = patient.train.rows(2000)[-1]
+    if not target.is_floating_point() or target.ndim > 2:
+        return None
+    center, spread = target.mean(0), target.std(0).clamp_min(1e-8)
+    return _changed(patient, network=_Prepared(patient.network, None, (center, spread)))
+
+
+def target_size(patient: Patient) -> float:
+    """Return how large float targets are, in powers of ten, above ten and below a tenth."""
+    parts = patient.train.rows(2000)
+    target = parts[-1]
+    if len(parts) < 2 or not target.is_floating_point() or target.ndim > 2 or len(target.unique()) <= 2:
+        return 0.0
+    size = float((target.double() ** 2).mean().sqrt())
+    return max(0.0, abs(float(torch.tensor(max(size, 1e-12)).log10())) - 0.5)
+
+
+def _reinitialized(patient: Patient) -> Patient:
+    torch.manual_seed(patient.seed)
+    for module in patient.network.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset) and any(True for _ in module.parameters(recurse=False)):
+            reset()
+    return patient
+
+
+def strange_weights(patient: Patient) -> float:
+    """Return how far the spread of weights is from one over the root of their fan-in, as the log of a factor."""
+    worst = 0.0
+    for module in patient.network.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and module.weight.numel() > 8:
+            rows = module.weight.detach().double().reshape(len(module.weight), -1)
+            factor = float(rows.pow(2).mean().sqrt() * rows.shape[1] ** 0.5)
+            worst = max(worst, abs(float(torch.tensor(max(factor, 1e-6)).log10())) - 0.45)
+            bias = module.bias
+            if bias is not None and bias.numel():
+                worst = max(worst, float(bias.detach().abs().mean().clamp_min(1e-12).log10()) * 0.8 + 0.3)
+    return max(0.0, worst)
+
+
+def _unregularized(patient: Patient) -> Patient:
+    for optimizer in patient.optimizers:
+        for group in optimizer.param_groups:
+            if "weight_decay" in group:
+                group["weight_decay"] = 0.0
+    for module in patient.network.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+    return patient
+
+
+def penalties(patient: Patient) -> float:
+    """Return how strong weight decay and dropout are: one where they are commonly too strong."""
+    decay = max((g.get("weight_decay") or 0.0 for o in patient.optimizers for g in o.param_groups), default=0.0)
+    rate = max((m.p for m in patient.network.modules() if isinstance(m, nn.modules.dropout._DropoutNd)), default=0.0)
+    adamw = any(isinstance(o, torch.optim.AdamW) for o in patient.optimizers)
+    lr = max(g["lr"] for o in patient.optimizers for g in o.param_groups)
+    strong = decay * lr > 1e-3 if adamw else decay >= 0.01
+    return max(1.0 if strong else 0.0, 1.0 if rate >= 0.7 else 0.3 if rate >= 0.6 else 0.0)
+
+
+def _default_optimizer(patient: Patient) -> Patient:
+    for optimizer in patient.optimizers:
+        for group in optimizer.param_groups:
+            for name in ("betas", "eps", "alpha"):
+                if name in group and name in optimizer.defaults:
+                    group[name] = {"betas": (0.9, 0.999), "eps": 1e-8, "alpha": 0.99}[name]
+            if group.get("momentum", 0) > 0.9:
+                group["momentum"] = 0.9
+    return patient
+
+
+def strange_optimizer(patient: Patient) -> float:
+    """Return one where momentum, betas or epsilon are far from what they commonly are."""
+    worst = 0.0
+    for optimizer in patient.optimizers:
+        for group in optimizer.param_groups:
+            if group.get("momentum", 0) > 0.97:
+                worst = 1.0
+            betas = group.get("betas")
+            if betas and (betas[0] > 0.97 or betas[1] < 0.8 or betas[0] < 0.0):
+                worst = 1.0
+            if group.get("eps", 0) > 1e-3 or (group.get("alpha", 0.9) > 0.9999):
+                worst = 1.0
+    return worst
+
+
+def _swap(patient: Patient, old: tuple[type, ...], new: Callable[[], nn.Module]) -> int:
+    """Replace hidden activations; one at the very end is the output's and stays."""
+    found = 0
+    last = list(patient.network.modules())[-1]
+    for module in patient.network.modules():
+        for name, child in list(module._modules.items()):
+            if isinstance(child, old) and child is not last:
+                module._modules[name] = new()
+                found += 1
+    return found
+
+
+def _rectified(patient: Patient) -> Patient | None:
+    return patient if _swap(patient, (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh), nn.ReLU) else None
+
+
+def _leaky(patient: Patient) -> Patient | None:
+    return _reinitialized(patient) if _swap(patient, (nn.ReLU, nn.ReLU6), lambda: nn.LeakyReLU(0.1)) else None
+
+
+def _plain_step(patient: Patient) -> Patient | None:
+    if patient.step is None or len(patient.optimizers) != 1 or (patient.loss is None and patient.objective is None):
+        return None
+    return _changed(patient, step=None)
+
+
+def _longer(patient: Patient) -> Patient:
+    return _changed(patient, epochs=patient.epochs * 5)
+
+
+def _smaller_batches(patient: Patient) -> Patient | None:
+    if patient.train.loader is not None or patient.batch_size < 64:
+        return None
+    size = max(16, patient.batch_size // 16)
+    return _changed(patient, batch_size=size, train=Source(patient.train.tensors, size, "train"))
+
+
+def batch_share(patient: Patient) -> float:
+    """Return one where a batch is a large part of all rows."""
+    if patient.train.loader is not None:
+        return 0.0
+    n = len(patient.train.tensors[0])
+    return 1.0 if patient.batch_size >= 0.25 * n and n >= 256 else 0.0
+
+
+def _all_parameters(patient: Patient) -> Patient | None:
+    """Free what is frozen, and let the first optimizer move what none does."""
+    held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
+    changed = [p for p in patient.network.parameters() if not p.requires_grad or id(p) not in held]
+    for p in changed:
+        p.requires_grad_(True)
+    absent = [p for p in changed if id(p) not in held]
+    if absent:
+        patient.optimizers[0].add_param_group({"params": absent})
+    return patient if changed else None
+
+
+def left_out(patient: Patient) -> float:
+    """Return one where parameters are frozen or in no optimizer."""
+    held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
+    return float(any(not p.requires_grad or id(p) not in held for p in patient.network.parameters()))
+
+
+def frozen(patient: Patient) -> bool:
+    """Whether parameters are frozen, rather than left out."""
+    return any(not p.requires_grad for p in patient.network.parameters())
+
+
+def _shuffled(patient: Patient) -> Patient | None:
+    loader = patient.train.loader
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, torch.utils.data.IterableDataset):
+        return None
+    if loader.batch_size is None or isinstance(loader.sampler, torch.utils.data.RandomSampler):
+        return None
+    again = DataLoader(loader.dataset, batch_size=loader.batch_size, shuffle=True, collate_fn=loader.collate_fn)
+    return _changed(patient, train=Source(again, patient.batch_size, "train"))
+
+
+def unshuffled(patient: Patient) -> float:
+    """Return one where a loader takes rows in order."""
+    loader = patient.train.loader
+    return float(isinstance(loader, DataLoader) and isinstance(loader.sampler, torch.utils.data.SequentialSampler))
+
+
+def _always(value: float) -> Callable[[Patient], float]:
+    return lambda patient: value
+
+
+def _has_step(patient: Patient) -> float:
+    return 0.6 if patient.step is not None else 0.0
+
+
+def _squashing(patient: Patient) -> float:
+    n = sum(isinstance(m, nn.Sigmoid | nn.Tanh | nn.Softsign) for m in patient.network.modules())
+    return 0.8 if n >= 3 else 0.4 if n == 2 else 0.0
+
+
+TREATMENTS: tuple[Treatment, ...] = (
+    Treatment("unnormalized_inputs", "with standardized inputs", _standardized, lambda p: min(1.0, off_scale(p))),
+    Treatment("target_scale", "with standardized targets", _rescaled, lambda p: min(1.0, target_size(p))),
+    Treatment("initialization_scale", "with the layers' own initialization", _reinitialized,
+              lambda p: min(1.0, 1.5 * strange_weights(p))),
+    Treatment("excessive_regularization", "without weight decay and dropout", _unregularized, penalties),
+    Treatment("optimizer_settings", "with the optimizer's usual settings", _default_optimizer, strange_optimizer),
+    Treatment("frozen_parameters", "with every parameter trained", _all_parameters, left_out),
+    Treatment("label_order", "with shuffled rows", _shuffled, lambda p: 0.9 * unshuffled(p)),
+    Treatment("wrong_step_order", "with the plain step: clear, backward, step", _plain_step, _has_step),
+    Treatment("learning_rate_too_high", "with a tenth of the learning rate", _rate(0.1), _always(0.5)),
+    Treatment("learning_rate_too_low", "with ten times the learning rate", _rate(10.0), _always(0.5)),
+    Treatment("learning_rate_too_high", "with a hundredth of the learning rate", _rate(0.01), _always(0.35)),
+    Treatment("learning_rate_too_low", "with a hundred times the learning rate", _rate(100.0), _always(0.3)),
+    Treatment("vanishing_gradients", "with rectified hidden units", _rectified, _squashing),
+    Treatment("dead_units", "with leaky units, initialized anew", _leaky, _always(0.25)),
+    Treatment("too_few_updates", "with smaller batches", _smaller_batches, lambda p: 0.8 * batch_share(p)),
+    Treatment("too_few_updates", "trained five times as long", _longer, _always(0.3)),
+)  # fmt: skip
