@@ -14,7 +14,7 @@ from gradus.data.batches import Batch
 from gradus.estimators.unsupervised import DrawingEstimator
 from gradus.research.autoencoders.base import AutoencoderAnswers, AutoencoderShape, autoencoder_network, unit_output
 from gradus.research.autoencoders.losses import summed
-from gradus.research.autoencoders.outputs import Output
+from gradus.research.autoencoders.outputs import Output, OutputName
 from gradus.research.autoencoders.retrieval import HammingIndex
 from gradus.training.losses import Loss, LossFunction
 
@@ -98,6 +98,9 @@ class SemanticHashing(AutoencoderAnswers, AutoencoderShape, DrawingEstimator):
 
     hidden: tuple[int, ...] = option(
         (256,), "units of each dense layer before the code; the decoder mirrors them", low=1
+    )
+    output: OutputName = option(
+        "bernoulli", "distribution of a row given its code: gaussian (squared error), bernoulli (cross-entropy)"
     )
     code_noise: float = option(2.0, "standard deviation of the noise on the logits of bits in training", low=0)
 

@@ -162,10 +162,13 @@ def infer_codes(
     features, width = atoms.shape
     gram = atoms.T @ atoms if width <= features else atoms @ atoms.T
     steepest = torch.linalg.eigvalsh(gram)[-1] + prediction
-    square, target = atoms.T @ atoms, rows @ atoms + prediction * predicted
+    square = gram if width <= features else None
+    target = rows @ atoms + prediction * predicted
     codes = predicted
     for _ in range(n_iterations):
-        slope = codes @ square + prediction * codes - target
+        # With many atoms, through the rows and back is less work than the square of all pairs of atoms.
+        pulled = (codes @ atoms.T) @ atoms if square is None else codes @ square
+        slope = pulled + prediction * codes - target
         moved = codes - slope / steepest
         codes = moved.sign() * (moved.abs() - sparsity / steepest).clamp_min(0)
     return codes
