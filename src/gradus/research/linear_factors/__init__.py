@@ -1,0 +1,7 @@
+"""Linear factor models (chapter 13): few causes, mixed linearly."""
+
+from __future__ import annotations
+
+from gradus.research.linear_factors.pca import PCA
+
+__all__ = ["PCA"]
