@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gradus.core.errors import SettingError
+
 try:  # scikit-learn 1.9 and later
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # pragma: no cover - older versions have no callbacks to speak to
@@ -99,6 +101,9 @@ class ScikitCallbacks:
 
 def _learned(trainer: Trainer) -> dict[str, Any]:
     """Return what a copy of the estimator needs to answer as of now; called only if a hook asks for the copy."""
+    if trainer.sharding is not None:
+        expected = "callbacks that do not ask for the fitted estimator where training is sharded"
+        raise SettingError(expected, "one that does", "leave it out, or set shard='off'")
     with nullcontext() if trainer.average is None else trainer.average.applied():
         network = copy.deepcopy(trainer.network)
     return {

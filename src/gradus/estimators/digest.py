@@ -17,7 +17,7 @@ __all__ = ["digest"]
 # Settings that do not change which steps are taken, only how many, where and how loudly.
 FREE = {
     *("max_epochs", "max_steps", "max_time", "checkpoint", "checkpoint_every", "verbose"),
-    *("n_threads", "device", "compile", "cuda_graphs"),
+    *("n_threads", "device", "compile", "cuda_graphs", "shard"),
 }
 
 

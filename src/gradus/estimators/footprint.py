@@ -13,12 +13,12 @@ from torch.overrides import TorchFunctionMode
 from gradus.core.errors import SettingError
 from gradus.core.randomness import isolated
 from gradus.core.storage import memory_limit
+from gradus.training.optimizers import OPTIMIZER_MEMORY
 
 __all__ = ["check_footprint"]
 
-# Numbers that the optimizer remembers for each parameter, beside its weight and its gradient. What else a training
-# may keep (averages, the best weights) is left out, as are activations: less is not refused than surely does not fit.
-MEMORY = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "adam": 2, "adamw": 2, "muon": 1}
+# Counted are weights, gradients and the optimizer's memory. What else a training may keep (averages, the best
+# weights) is left out, as are activations: less is not refused than surely does not fit.
 NUMBER = 4  # bytes of a float32
 # Tensors of more elements than this are made without memory while a network is measured. Smaller ones are real: what
 # looks at them, such as a check of a column's scale, finds them as it will.
@@ -50,7 +50,9 @@ def _elements(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     return math.prod(int(size) for size in (shape if isinstance(shape, tuple | list) else (shape,)))
 
 
-def check_footprint(build: Callable[[], nn.Module], *, optimizer: str, device: torch.device) -> None:
+def check_footprint(
+    build: Callable[[], nn.Module], *, optimizer: str, device: torch.device, processes: int = 1
+) -> None:
     """Refuse a network whose training cannot fit into the memory, before any of it is taken.
 
     The network is built once without memory for its large tensors, so its parameters are counted and not estimated.
@@ -64,6 +66,8 @@ def check_footprint(build: Callable[[], nn.Module], *, optimizer: str, device: t
         The optimizer's name, for what it remembers of each parameter.
     device : torch.device
         Where training takes place.
+    processes : int
+        How many share the gradients and the optimizer's memory; each builds the whole network.
 
     Raises
     ------
@@ -77,8 +81,9 @@ def check_footprint(build: Callable[[], nn.Module], *, optimizer: str, device: t
     gradus.core.errors.SettingError: expected a network of at most ... parameters, ...
     """
     limit = memory_limit() if device.type != "cuda" else torch.cuda.get_device_properties(device).total_memory
-    each = NUMBER * (2 + MEMORY.get(optimizer, 0))
-    most = limit // each
+    trained = 1 + OPTIMIZER_MEMORY.get(optimizer, 0)
+    each = NUMBER * (1 + trained) if processes == 1 else NUMBER * (1 + (1 + trained) / processes)
+    most = int(limit // each)
     try:
         with isolated(0), _Measured():
             parameters = sum(parameter.numel() for parameter in build().parameters())

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradus.core.devices import choose_device, holds
+from gradus.core.devices import choose_device, holds, processes_launched
 from gradus.core.errors import GradusError, InputError, NonFiniteError, SettingError
 from gradus.core.options import option, settings_of
 from gradus.core.randomness import derive, isolated, resolve_seed
@@ -29,7 +29,7 @@ from gradus.estimators.footprint import check_footprint
 from gradus.estimators.regularization import REGULARIZATION
 from gradus.networks import HeadedNetwork, Standardize
 from gradus.training.checkpoints import CheckpointStore
-from gradus.training.distribution import agreed, is_first
+from gradus.training.distribution import agreed, is_first, launched
 from gradus.training.loop import Callback, Trainer
 from gradus.training.losses import LossFunction
 from gradus.training.observers import observers
@@ -293,15 +293,17 @@ class GradientEstimator(TrainingOptions, Estimator):
         """Run the loop and keep what it learned, also when it stops on a NaN with the last good weights."""
         try:
             trainer.run()
-        except GradusError as error:
-            if isinstance(error, NonFiniteError):  # any other is a checkpoint refused: nothing has been trained
+        except BaseException as error:
+            if trainer.lost:  # with the weights that a process had which is gone
+                self._forget()
+                raise
+            if not isinstance(error, GradusError):
+                self._keep(trainer)
+            elif isinstance(error, NonFiniteError):  # any other is a checkpoint refused: nothing has been trained
                 trainer.finished = "not_finite"
                 self._keep(trainer)
             elif not hasattr(self, "network_"):
                 self._forget()
-            raise
-        except BaseException:
-            self._keep(trainer)
             raise
         self._keep(trainer)
 
@@ -361,7 +363,9 @@ class GradientEstimator(TrainingOptions, Estimator):
         """Build with fresh weights, and remember the settings: `set_params` may change them before a save."""
         names = settings_of(type(self)).keys() - TrainingOptions.__dataclass_fields__.keys() - SHAPELESS
         self.network_settings_ = {name: getattr(self, name) for name in sorted(names)}
-        check_footprint(self._build, optimizer=self.optimizer, device=choose_device(self.device))
+        processes = processes_launched() if self.shard != "off" and launched() else 1
+        device = choose_device(self.device)
+        check_footprint(self._build, optimizer=self.optimizer, device=device, processes=processes)
         with isolated(derive(self.seed_, "weights")):
             return self._build()
 

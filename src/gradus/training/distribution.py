@@ -35,7 +35,7 @@ from gradus.training.losses import Loss
 if TYPE_CHECKING:
     from gradus.training.loop import Trainer
 
-__all__ = ["GradientSum", "World", "agreed", "is_first", "launched", "parting", "world"]
+__all__ = ["GradientSum", "World", "agreed", "checksum", "gone", "is_first", "launched", "parting", "world"]
 
 # Waiting for the others to come, and in the middle of a step; then for what one of them does alone between steps
 # (baselines, a validation, a checkpoint). A process that ends is noticed at once: its connections close.
@@ -122,6 +122,8 @@ class World:
         Number of this process, and how many there are. Process 0 decides and writes.
     weight : float
         What each of this process's examples counts in the current step.
+    least : int
+        Rows of the current batch that every process has at least.
     left : bool
         Whether this process went away after an error that the others do not share.
     """
@@ -134,7 +136,7 @@ class World:
             self._control = dist.new_group(backend="gloo", timeout=WORK)
         os.environ[_JOINED] = str(os.getpid())
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self.weight, self.left = 1.0, False
+        self.weight, self.least, self.left = 1.0, 1, False
         self._met = 0.0
         self._met_step = 0
 
@@ -179,7 +181,7 @@ class World:
             "number of batches": len(trainer.batches),
             "seed": trainer.seed,
             "position": [trainer.epoch, trainer.offset, trainer.step],
-            "weights": _checksum(trainer.network),
+            "weights": checksum(trainer.network) if trainer.sharding is None else trainer.sharding.checksum,
             "budget": [trainer.options.max_epochs, trainer.options.max_steps, trainer.options.batch_size],
         }
         told = self.gather(own)
@@ -203,9 +205,9 @@ class World:
             player.common.manual_seed(derive(player.seed, "common", trainer.step))
         rows = len(next(iter(batch.values())))
         if rows < self.size:
-            self.weight = 1 / self.size
+            self.weight, self.least = 1 / self.size, rows
             return batch
-        self.weight = 1.0
+        self.weight, self.least = 1.0, rows // self.size
         low, high = rows * self.rank // self.size, rows * (self.rank + 1) // self.size
         return {name: tensor[low:high] for name, tensor in batch.items()}
 
@@ -242,17 +244,20 @@ class GradientSum:
     parameters : sequence of nn.Parameter
         What gradients are of, in the same order everywhere. One that no process's first step reaches has none later;
         one that this process's step does not reach counts as zero.
+    like : Tensor, optional
+        Where, and in what number format, loss and count are summed: as the first parameter.
     """
 
-    def __init__(self, met: World, parameters: Sequence[nn.Parameter]) -> None:
+    def __init__(self, met: World, parameters: Sequence[nn.Parameter], like: Tensor | None = None) -> None:
         self.met, self.parameters = met, list(parameters)
+        self._like = self.parameters[0] if like is None else like
         self._reached: list[nn.Parameter] | None = None
 
     @torch.no_grad()
     def __call__(self, loss: Loss) -> Loss:
         """Leave the mean gradient of the whole batch in ``.grad``; return the whole batch's sums."""
         moved = self._moved()
-        like = self.parameters[0]
+        like = self._like
         count = loss.count if isinstance(loss.count, Tensor) else torch.full((), loss.count, device=like.device)
         sums = torch.stack([part.to(like.device, like.dtype).reshape(()) for part in (loss.total.detach(), count)])
         gradients: list[Any] = [p.grad for p in moved]
@@ -324,7 +329,8 @@ def _backend() -> str:
     return "cpu:gloo,cuda:nccl" if own else "gloo"
 
 
-def _checksum(network: nn.Module) -> str:
+def checksum(network: nn.Module) -> str:
+    """Return a short digest of a network's weights and buffers."""
     hasher = hashlib.sha256()
     for name, value in network.state_dict().items():
         hasher.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
@@ -338,12 +344,17 @@ def _others() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        words = _PLACE.sub("", str(error).strip()).split(". ")[0].splitlines()
-        raise PeerError(
-            "every process of this training at work",
-            f"one that is gone ({words[0][:120] if words else type(error).__name__})",
-            "look for the first error above, then start all of them again, or `gradus resume` the run",
-        ) from error
+        raise gone(error) from error
+
+
+def gone(error: Exception) -> PeerError:
+    """Return the sentence for what torch says where another process is gone, or does not come."""
+    words = _PLACE.sub("", str(error).strip()).split(". ")[0].splitlines()
+    return PeerError(
+        "every process of this training at work",
+        f"one that is gone ({words[0][:120] if words else type(error).__name__})",
+        "look for the first error above, then start all of them again, or `gradus resume` the run",
+    )
 
 
 def _part() -> None:

@@ -28,6 +28,7 @@ from gradus.training.player import Player, fetched
 from gradus.training.regularizers import Average
 from gradus.training.resume import load_trainer, random_states, restore_random_states, save_trainer
 from gradus.training.schedules import factor, plateau_init, plateau_step
+from gradus.training.sharding import Sharding, sharded
 from gradus.training.synchronization import synchronized
 
 __all__ = ["Callback", "Event", "Trainer"]
@@ -82,6 +83,8 @@ class Trainer:
     finished : str or None
         Why training ended: ``max_epochs``, ``max_steps``, ``max_time``, ``early_stopping``, ``target``,
         ``interrupted``, ``terminated``, or what a callback set.
+    lost : bool
+        Whether the network's parameters are gone: they were divided over processes, of which one ended in an error.
     """
 
     def __init__(
@@ -105,6 +108,8 @@ class Trainer:
         self.until, self.tag, self.store = until, tag, store
         self.device = self.players[0].device
         self.world = world()  # the processes that share each batch; None where this one is alone
+        self.sharding: Sharding | None = None  # while each of them has a part of the network
+        self.lost = self.was_sharded = False
         self.epoch = self.step = self.offset = 0
         self.elapsed = 0.0
         self.history: list[dict[str, Any]] = []
@@ -139,7 +144,7 @@ class Trainer:
         SystemExit
             With code 143, after a checkpoint, if SIGTERM came while checkpoints are kept.
         """
-        with parting(self.world):
+        with parting(self.world), sharded(self):
             if self.store is not None:
                 load_trainer(self, self.store)
             with (
@@ -204,8 +209,7 @@ class Trainer:
         options = self.options
         if options.max_steps is not None and self.step >= options.max_steps:
             return "max_steps"
-        keeps_time = self.world is None or self.world.rank == 0
-        if options.max_time is not None and keeps_time and self.seconds >= options.max_time:
+        if options.max_time is not None and self._writes and self.seconds >= options.max_time:
             return "max_time"
         return "max_epochs" if self.epoch >= options.max_epochs else None
 
@@ -213,7 +217,7 @@ class Trainer:
         if self.finished == "terminated":
             return  # every second counts now, and the checkpoint has the exact position
         row = self._close_totals()
-        if self.evaluate is not None and (self.world is None or self.world.rank == 0):
+        if self.evaluate is not None and (self._writes or self.sharding is not None):
             self.network.eval()
             row.update({f"valid_{name}": float(value) for name, value in self._evaluate().items()})
             self.network.train()
@@ -255,8 +259,10 @@ class Trainer:
                 step = player.steps[int((~finite).nonzero()[0])]
                 name = "" if len(self.players) == 1 else f" of player {player.name}"
                 first = (step, f"loss{name}") if first is None or step < first[0] else first
-        norms = torch.stack(torch._foreach_norm([p.detach() for p in self._parameters]))
-        if first is None and not bool(torch.isfinite(norms).all()):
+        finite = bool(torch.isfinite(torch.stack(torch._foreach_norm([p.detach() for p in self._parameters]))).all())
+        if self.sharding is not None:
+            finite = self.sharding.all_true(finite)
+        if first is None and not finite:
             first = self.step - 1, "weight after the update"
         if first is not None:
             self._fail(*first)
@@ -279,10 +285,11 @@ class Trainer:
     def _evaluate(self) -> Mapping[str, float]:
         if self.evaluate is None:
             return {}
+        evaluate = self.evaluate if self.sharding is None else self.sharding.evaluation(self.evaluate)
         if self.average is None:
-            return self.evaluate(self.network)
+            return evaluate(self.network)
         with self.average.applied():
-            return self.evaluate(self.network)
+            return evaluate(self.network)
 
     def _watch(self, row: dict[str, Any]) -> None:
         if self.monitor is None:
@@ -296,6 +303,11 @@ class Trainer:
             self.finished = "early_stopping"
 
     # -- beginning and end -----------------------------------------------------------------------------------
+
+    @property
+    def _writes(self) -> bool:
+        """Whether this process decides and writes: the first of several, or alone."""
+        return self.world is None or self.world.rank == 0
 
     @property
     def total_steps(self) -> int:
@@ -346,7 +358,7 @@ class Trainer:
         if self.store is None:
             return
         self.check_finite()
-        if self.world is None or self.world.rank == 0:
+        if self._writes or self.sharding is not None:
             save_trainer(self, self.store)
         self._last_save = time.perf_counter()
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from gradus.core.errors import InputError, SettingError
 from gradus.training.options import TrainingOptions
 
-__all__ = ["OPTIMIZERS", "FusedAdam", "build_optimizers", "weights_of"]
+__all__ = ["OPTIMIZERS", "OPTIMIZER_MEMORY", "FusedAdam", "build_optimizers", "weights_of"]
 
 # name -> (torch's class, its keyword arguments); an Ellipsis takes the value of the option of that name
 OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
@@ -25,6 +25,18 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
     "adamw": (torch.optim.AdamW, {"fused": True}),
     "muon": (torch.optim.Muon, {"momentum": ..., "adjust_lr_fn": "match_rms_adamw"}),
     "lbfgs": (torch.optim.LBFGS, {"line_search_fn": "strong_wolfe"}),
+}
+# Numbers that the optimizer remembers for each parameter, beside its weight and its gradient. What L-BFGS remembers
+# grows as it goes.
+OPTIMIZER_MEMORY = {
+    "sgd": 0,
+    "momentum": 1,
+    "nesterov": 1,
+    "adagrad": 1,
+    "rmsprop": 1,
+    "adam": 2,
+    "adamw": 2,
+    "muon": 1,
 }
 
 

@@ -65,6 +65,11 @@ class TrainingOptions:
     cuda_graphs: bool = option(
         True, "on cuda, record the training step once and replay it, where shapes are fixed and nothing forbids it"
     )
+    shard: Literal["off", "on", "auto"] = option(
+        "auto",
+        "where several processes train, divide weights, gradients and optimizer memory among them; auto: where they "
+        "would take more than half of a process's memory",
+    )
     device: str = option("auto", "cpu, cuda, cuda:N, mps; auto: the fastest present")
     n_threads: int | Literal["auto"] = option(
         "auto", "processor threads; auto: the number a timed probe finds faster", low=1

@@ -6,10 +6,10 @@ turns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ from gradus.training.optimizers import FusedAdam, build_optimizers, weights_of
 from gradus.training.options import TrainingOptions
 from gradus.training.regularizers import constrain_norms_, noisy_weights, penalize_, penalty
 from gradus.training.resume import random_states, restore_random_states
+
+if TYPE_CHECKING:
+    from gradus.training.sharding import Sharding
 
 __all__ = ["Player", "fetched"]
 
@@ -90,7 +93,11 @@ class Player:
         # Where several processes train, each draws its own dropout and noise on inputs, but all the same on weights.
         met = world()
         self.common = self.generator if met is None else generator(seed, self.device)
-        self._sum = None if met is None else GradientSum(met, self.parameters)
+        self._sum: Callable[[Loss], Loss] | None = None if met is None else GradientSum(met, self.parameters)
+        self.moves_all = whole
+        self.sharding: Sharding | None = None  # whose part of parameters and memory this player moves
+        self.division: str | None = None  # over how many processes they are divided, or why not
+        self._work = loss
         self.totals: list[Tensor] = []  # of the epoch so far, fetched only when it ends
         self.counts: list[Tensor | float] = []
         self.steps: list[int] = []
@@ -133,10 +140,12 @@ class Player:
 
     @property
     def execution(self) -> str:
-        """How the steps were computed: compiled or not, and replayed as a CUDA graph or why not."""
+        """How the steps were computed: compiled or not, sharded or not, and replayed as a CUDA graph or why not."""
         words = "eager"
         if self._compiled is not None:
             words = "compiled" if self._compiled.reason is None else f"not compiled: {self._compiled.reason}"
+        if self.division is not None:
+            words = f"{words}; {self.division}"
         if self._graph is None:
             return words if self.device.type != "cuda" else f"{words}; no CUDA graph: {self._refusal}"
         if self._graph.reason is not None:
@@ -205,7 +214,8 @@ class Player:
         if options.l1 or options.l2:
             penalize_(self.weights, l1=options.l1, l2=options.l2)
         if options.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, options.gradient_clip)
+            clip: Callable[..., Any] = nn.utils.clip_grad_norm_ if self.sharding is None else self.sharding.clip
+            clip(self.parameters, options.gradient_clip)
         return loss
 
     def _share(self, count: Tensor | float) -> Tensor:
@@ -222,12 +232,10 @@ class Player:
 
     def _accumulate(self, batch: Batch) -> Loss:
         """Sum the gradients of the parts' totals, then divide once by the whole count: the whole batch's."""
-        size = len(next(iter(batch.values())))
-        part = max(1, -(-size // self.options.accumulate))
         total: Tensor | None = None
         count: Tensor | float = 0.0
-        for low in range(0, size, part):
-            loss = self._forward({name: tensor[low : low + part] for name, tensor in batch.items()})
+        for part in self._parts(len(next(iter(batch.values())))):
+            loss = self._forward({name: tensor[part] for name, tensor in batch.items()})
             torch.autograd.backward(loss.total, inputs=self._inputs)
             total = loss.total.detach() if total is None else total + loss.total.detach()
             count = count + loss.count
@@ -237,21 +245,35 @@ class Player:
             torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], count)
         return Loss(total, count, {})
 
+    def _parts(self, rows: int) -> list[slice]:
+        """Cut a batch; where parameters are divided, every process into as many parts: they fetch them together."""
+        if self.sharding is None:
+            each = max(1, -(-rows // self.options.accumulate))
+            return [slice(low, low + each) for low in range(0, rows, each)]
+        n = min(self.options.accumulate, self.sharding.met.least)
+        return [slice(rows * i // n, rows * (i + 1) // n) for i in range(n)]
+
     def _forward(self, batch: Batch) -> Loss:
         if not self._bf16:
-            return self.loss(self.network, batch, self.generator)
+            return self._work(self.network, batch, self.generator)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            return self.loss(self.network, batch, self.generator)
+            return self._work(self.network, batch, self.generator)
 
     def _noise(self) -> AbstractContextManager[None]:
         deviation = self.options.weight_noise
-        return noisy_weights(self.weights, deviation, self.common) if deviation else nullcontext()
+        if not deviation:
+            return nullcontext()
+        noisy = noisy_weights if self.sharding is None else self.sharding.noisy
+        return noisy(self.weights, deviation, self.common)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed player needs beside the network's weights."""
         return {
             "optimizer": self.options.optimizer,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizers": [
+                optimizer.state_dict() if self.sharding is None else self.sharding.whole_memory(optimizer)
+                for optimizer in self.optimizers
+            ],
             "generator": self.generator.get_state(),
             "factor": self._factor,
             "precision": self.options.precision,
@@ -274,7 +296,8 @@ class Player:
         if state["optimizer"] != self.options.optimizer:
             expected, received = f"optimizer={state['optimizer']!r}, whose memory it is", self.options.optimizer
             raise SettingError(expected, repr(received), "set it back, or start anew")
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+        for optimizer, memory in zip(self.optimizers, state["optimizers"], strict=True):
+            saved = memory if self.sharding is None else self.sharding.own_memory(optimizer, memory)
             # The memory is taken up; rates and decays are those of the settings in force.
             optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
             _match_layout(optimizer)

@@ -38,8 +38,19 @@ def restore_random_states(device: torch.device, states: dict[str, Any]) -> None:
 
 
 def save_trainer(trainer: Trainer, store: CheckpointStore) -> None:
-    """Write one checkpoint: weights, and everything else that decides the next step."""
-    average, monitor = trainer.average, trainer.monitor
+    """Write one checkpoint: weights, and everything else that decides the next step.
+
+    Where several processes have a share of the weights each, all of them call this, and the first writes.
+    """
+    average, monitor, sharding = trainer.average, trainer.monitor, trainer.sharding
+    model = dict(trainer.network.state_dict())
+    averages = None if average is None else average.values
+    memory = None if monitor is None else monitor.state_dict()
+    if sharding is not None:
+        model = sharding.whole_state(model)
+        averages = None if averages is None else sharding.whole_values(averages)
+        if memory is not None and memory["weights"] is not None:
+            memory["weights"] = sharding.whole_state(memory["weights"])
     state = {
         "tag": trainer.tag,
         "batches": _identity(trainer),
@@ -50,13 +61,14 @@ def save_trainer(trainer: Trainer, store: CheckpointStore) -> None:
         "finished": trainer.finished if trainer.finished in FINAL else None,
         "players": {player.name: player.state_dict() for player in trainer.players},
         "plateau": list(trainer.plateau),
-        "average": None if average is None else {"updates": average.updates, "values": average.values},
-        "monitor": None if monitor is None else monitor.state_dict(),
+        "average": None if average is None else {"updates": average.updates, "values": averages},
+        "monitor": memory,
         "history": trainer.history,
         "random": random_states(trainer.device),
     }
     score = None if monitor is None or not trainer.history else monitor.sign * trainer.history[-1][monitor.key]
-    store.save(trainer.step, {"model": dict(trainer.network.state_dict()), "state": state}, score=score)
+    if trainer.world is None or trainer.world.rank == 0:
+        store.save(trainer.step, {"model": model, "state": state}, score=score)
 
 
 def load_trainer(trainer: Trainer, store: CheckpointStore) -> None:
@@ -100,7 +112,8 @@ def _identity(trainer: Trainer) -> dict[str, Any]:
 
 
 def _take_up(trainer: Trainer, model: dict[str, Any], state: dict[str, Any]) -> None:
-    trainer.network.load_state_dict(model)
+    sharding = trainer.sharding
+    trainer.network.load_state_dict(model if sharding is None else sharding.own_state(trainer.network, model))
     trainer.seed, trainer.n_threads = state["seed"], state["n_threads"]
     trainer.epoch, trainer.offset, trainer.step = state["position"]
     trainer.elapsed, trainer.finished = state["elapsed"], state["finished"]
@@ -111,7 +124,11 @@ def _take_up(trainer: Trainer, model: dict[str, Any], state: dict[str, Any]) -> 
     trainer.options = replace(trainer.options, precision=chosen.precision, compile=chosen.compile)
     if trainer.average is not None:
         trainer.average.updates = state["average"]["updates"]
-        torch._foreach_copy_(trainer.average.values, state["average"]["values"])
+        load = torch._foreach_copy_ if sharding is None else sharding.load_values
+        load(trainer.average.values, state["average"]["values"])
     if trainer.monitor is not None:
-        trainer.monitor.load_state_dict(state["monitor"])
+        memory = state["monitor"]
+        if sharding is not None and memory["weights"] is not None:
+            memory = {**memory, "weights": sharding.own_state(trainer.network, memory["weights"])}
+        trainer.monitor.load_state_dict(memory)
     trainer.random_states = state["random"]
