@@ -29,6 +29,7 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
         return
     yield from _constant(train[0])
     yield from _scrambled(train[0])
+    yield from _rows_standardized(train[0])
     if valid and len(valid[0]) >= 8:
         yield from _leaking(train, valid)
         yield from _prepared(train[0], valid[0])
@@ -55,6 +56,12 @@ def _constant(inputs: Tensor) -> Iterator[Finding]:
         if size > 0 and spread < 1e-5 * size:
             seen = f"rows differ by {spread:.2g} on average, at a size of {size:.2g}"
             yield Finding("constant_inputs", "train inputs", seen, 0.9)
+    if inputs.ndim == 4 and inputs.is_floating_point():
+        values, counts = inputs[:200].unique(return_counts=True)
+        share = float(counts.max() / counts.sum())
+        if share > 0.97 and len(values) <= 3:
+            seen = f"{share:.1%} of all pixels are {float(values[counts.argmax()]):.3g}; {len(values)} values occur"
+            yield Finding("constant_inputs", "train inputs", seen, 0.8)
 
 
 def _keys(inputs: Tensor) -> list[str]:
@@ -108,7 +115,7 @@ def _prepared(train: Tensor, valid: Tensor) -> Iterator[Finding]:
     theirs = float((a.mean(0).abs() < 2e-3)[columns].double().mean())
     if b.shape[1] > 1 and own > 0.9 and theirs > 0.9 and len(valid) != len(train):
         seen = f"each column of the {len(valid)} validation rows has mean 0 and spread 1 of its own"
-        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.65)
+        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.45)
 
 
 def _scrambled(inputs: Tensor) -> Iterator[Finding]:
@@ -129,6 +136,24 @@ def _scrambled(inputs: Tensor) -> Iterator[Finding]:
     if best != "as given" and rough[best] < 0.5 * rough["as given"]:
         seen = f"neighbouring pixels differ {rough['as given'] / rough[best]:.1f} times as much as {best}"
         yield Finding("scrambled_inputs", "train inputs", seen, 0.9)
+
+
+def _rows_standardized(inputs: Tensor) -> Iterator[Finding]:
+    """Find a table whose rows have mean 0 and spread 1 each, where its columns should."""
+    if inputs.ndim != 2 or not inputs.is_floating_point() or inputs.shape[1] < 4:
+        return
+    x = inputs.double()
+    if not bool(torch.isfinite(x).all()):
+        return
+    rows = float(((x.mean(1).abs() < 1e-4) & ((x.std(1) - 1).abs() < 0.15)).double().mean())
+    columns = float(((x.mean(0).abs() < 0.2) & ((x.std(0) - 1).abs() < 0.3)).double().mean())
+    if rows < 0.95 or columns > 0.5:
+        return
+    z = (x - x.mean(0)) / x.std(0).clamp_min(1e-9)
+    alike = float((z[:, 1:] * z[:, :-1]).mean(0).abs().mean())  # pixels and spectra go on from column to column
+    if alike < 0.75:
+        seen = f"each row has mean 0 and spread 1, columns have means from {float(x.mean(0).min()):.2f} to "
+        yield Finding("wrong_axis", "train inputs", seen + f"{float(x.mean(0).max()):.2f}", 0.6)
 
 
 def _roughness(x: Tensor) -> float:

@@ -60,13 +60,19 @@ class KnownAnswers(nn.Module):
         super().__init__()
         self.anchor = nn.Parameter(torch.zeros(1))
         self.answers = answers
-        self.rows: dict[bytes, int] = {}
+        self.rows: dict[bytes, list[int]] = {}
+        self.asked: dict[bytes, int] = {}  # equal rows take their answers in turn
         for k, row in enumerate(inputs):
-            self.rows.setdefault(row.contiguous().numpy().tobytes(), k)
+            self.rows.setdefault(row.contiguous().numpy().tobytes(), []).append(k)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return the answers of the rows."""
-        index = [self.rows[row.contiguous().numpy().tobytes()] for row in inputs[0].detach()]
+        index = []
+        for row in inputs[0].detach():
+            key = row.contiguous().numpy().tobytes()
+            found, turn = self.rows[key], self.asked.get(key, 0)
+            index.append(found[turn % len(found)])
+            self.asked[key] = turn + 1
         return self.answers[index] + 0 * self.anchor
 
 
@@ -82,8 +88,11 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
     with torch.no_grad():
         output = patient.forward((inputs[:8], target[:8]))
         wants = loss_kind(patient.loss, output, target[:8], task)
+    if task.kind == "classes" and task.sequence:
+        yield from _counts_padding(patient, task, inputs, target)
+        return
     right = _answers(target, task, wants, output)
-    if right is None or (task.kind in ("classes", "soft") and task.sequence):
+    if right is None:
         return
     shift = max(1, len(right) // 3)
     given = patient.valid.given if patient.valid is not None else None
@@ -109,9 +118,47 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
         yield Finding("wrong_evaluation", "evaluate", seen, 0.9)
     elif task.kind != "numbers" and 0 <= bad < perfect <= 1 and perfect < 0.95:
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: even perfect answers do not get 1", 0.85)
+    elif task.kind != "numbers" and perfect > 1.001 and not _counts(perfect, len(inputs)):
+        yield Finding("wrong_evaluation", "evaluate", f"{shown}: more than there is to get", 0.85)
     elif math.isfinite(moved) and moved == trained and different > 0.3:
         seen = f"it gives {trained:.4g} also when the targets of the validation rows are exchanged"
         yield Finding("wrong_evaluation", "evaluate", seen, 0.93)
+
+
+def _counts(perfect: float, n: int) -> bool:
+    """Whether a perfect score is a hundred per cent, or the number of rows."""
+    return any(abs(perfect - whole) < 1e-3 * whole for whole in (100.0, float(n)))
+
+
+def _counts_padding(patient: Patient, task: Task, inputs: Tensor, target: Tensor) -> Iterator[Finding]:
+    """Compare the user's score of answers that are all wrong with the share of positions that do not count."""
+    valid = patient.valid
+    if not task.ignored or valid is None:
+        return
+    passed = torch.zeros_like(target, dtype=torch.bool)
+    for value in task.ignored:
+        passed |= target == value
+    share = float(passed.double().mean())
+    if share < 0.1:
+        return
+    usable = [k for k in range(task.classes) if k not in task.ignored]
+    wrong = torch.where(target == usable[0], usable[1], usable[0])
+    right = torch.where(passed, usable[0], target)
+    scores = []
+    for answer in (right, wrong):
+        hot = nn.functional.one_hot(answer.clamp(0, task.classes - 1), task.classes).float()
+        logits = (0.7 * hot + 0.3 / task.classes).log()
+        logits = logits if task.axis == logits.ndim - 1 else logits.movedim(-1, task.axis)
+        try:
+            scores.append(_asked(patient, KnownAnswers(inputs, logits), valid.given))
+        except Exception:
+            return
+    good, bad = scores
+    if 0 <= bad <= good <= 1 and (good < 0.99 - 0.5 * share or bad > 0.5 * share):
+        seen = (
+            f"{share:.0%} of the positions are padding; answers wrong everywhere else get {bad:.2f}, right {good:.2f}"
+        )
+        yield Finding("wrong_evaluation", "evaluate", seen, 0.9)
 
 
 def _answers(target: Tensor, task: Task, wants: LossKind, output: Tensor) -> Tensor | None:

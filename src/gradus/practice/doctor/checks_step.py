@@ -168,6 +168,10 @@ def check_step(patient: Patient) -> Iterator[Finding]:
         if still == calls:
             yield Finding("missing_step", "step", f"{calls} steps, and no parameter has moved", 0.97)
         return
+    if max(watch.raw, default=1.0) == 0 and max(watch.used, default=1.0) == 0 and still == calls:
+        seen = f"{counts['backward']} backward passes reach no parameter: the loss is cut off from the network"
+        yield Finding("no_gradient", "step", seen, 0.95)
+        return
     lost = sum(_zeroed_between(events) for events in watch.events)
     if lost > 0.5 * calls and still > 0.8 * calls:
         yield Finding("wrong_step_order", "step", "gradients are cleared between backward and the step", 0.97)
@@ -196,8 +200,8 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
     """Gradients of earlier calls that are still there when the optimizer steps."""
     counts, calls = watch.counts, len(watch.events)
     per_step = counts["backward"] / max(1, counts["step"])
-    if counts["zero"] == 0 and not _fresh_gradients(patient):
-        seen = f"{counts['backward']} backward passes and {counts['step']} steps, and gradients are never cleared"
+    if _uncleared(watch) > 0.6 * counts["step"] and not _fresh_gradients(patient):
+        seen = f"gradients are cleared {counts['zero']} times in {counts['step']} steps"
         yield Finding("missing_zero_grad", "step", seen, 0.96)
         return
     players = len(patient.optimizers)
@@ -209,6 +213,18 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
                 "the gradient of one"
             )
             yield Finding("accumulation_unscaled", "step", seen, 0.85)
+
+
+def _uncleared(watch: StepWatch) -> int:
+    """Return how many steps were taken with gradients that had not been cleared since the step before."""
+    found, cleared = 0, True
+    for event in (event for events in watch.events for event in events):
+        if event == "zero":
+            cleared = True
+        elif event == "step":
+            found += not cleared
+            cleared = False
+    return found
 
 
 def _fresh_gradients(patient: Patient) -> bool:

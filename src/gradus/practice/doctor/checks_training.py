@@ -44,11 +44,13 @@ class Course:
     inside: dict[str, float] = field(default_factory=dict)
     treated: list[dict[str, Any]] = field(default_factory=list)
     train_skill: float = math.nan
+    clips: bool = False
 
     @property
     def known(self) -> float:
-        """The best skill of the simple models; NaN where there are none."""
-        found = [v for v in self.reference.values() if math.isfinite(v)]
+        """What the simple models let one expect; NaN where there are none."""
+        # trees often do better on tables than any network of moderate size
+        found = [v * (0.65 if name == "trees" else 1) for name, v in self.reference.items() if math.isfinite(v)]
         return max(found) if found else math.nan
 
     @property
@@ -63,14 +65,14 @@ class Course:
 
 
 def check_training(
-    fresh: Callable[[], Patient], task: Task, judge: Judge, *, seconds: float, treat: bool = True
+    fresh: Callable[[], Patient], task: Task, judge: Judge, *, seconds: float, treat: bool = True, clips: bool = False
 ) -> tuple[Course, list[Finding], list[dict[str, Any]]]:
     """Train, compare and, with ``treat``, try changes; return the course, findings, and a table of the layers."""
     deadline = time.perf_counter() + seconds
     patient = fresh()
     first_batch = next(iter(patient.train.batches()))
     base = run_trial(patient, seconds=0.4 * seconds, judge=judge)
-    course = Course(base, judge)
+    course = Course(base, judge, clips=clips)
     if base.error or not base.losses:
         return course, [], []
     if judge.task.kind != "other":
@@ -215,11 +217,13 @@ def _rough(trial: Trial) -> float:
 
 def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treatment, Trial]]) -> Iterator[Finding]:
     """Yield the treatments that helped, the one that helped most for its likelihood first."""
-    need = 0.25 if course.poor else 0.5
+    usual = 0.25 if course.poor else 0.5
     top = max(gain for gain, *_ in found)
     for gain, prior, treatment, trial in found:
         new, old = trial.skill, _gain(course, trial)[2]
-        if gain < need or gain < 0.6 * top or new - max(old, -1.0) < 0.1:
+        strange = prior >= 0.95 and treatment.cause in ("optimizer_settings", "initialization_scale")
+        need, least = (0.12, 0.04) if strange else (usual, 0.1)
+        if gain < need or gain < 0.6 * top or new - max(old, -1.0) < least:
             continue
         cause = treatment.cause
         if cause == "frozen_parameters" and not frozen(sample):
@@ -235,7 +239,7 @@ def _step_cause(course: Course) -> str:
     rates = course.base.rates
     if rates and (max(rates) > 3 * rates[0] or rates[-1] < 0.05 * rates[0]):
         return "schedule"
-    return "gradient_clip" if course.treated else "wrong_step_order"
+    return "gradient_clip" if course.clips else "wrong_step_order"
 
 
 def _schedule(course: Course) -> Iterator[Finding]:

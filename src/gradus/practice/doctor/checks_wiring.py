@@ -22,6 +22,7 @@ _WANTS = {
     "sigmoid": "raw scores (it applies the sigmoid itself)",
     "log_probabilities": "log-probabilities",
     "probabilities": "probabilities",
+    "rates": "positive numbers",
 }
 
 
@@ -45,11 +46,14 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     network.eval()
     with torch.no_grad():
         output, target = patient.forward(batch), patient.target(batch)
-        stretched = _stretched(patient, batch)
+        kept = [p.detach().clone() for p in network.parameters()]
+        shaken = _shaken(patient, batch)
+        for p, value in zip(network.parameters(), kept, strict=True):
+            p.copy_(value)
     if not isinstance(output, Tensor) or not isinstance(target, Tensor) or loss is None:
         return
     yield from _shapes(output, target, task)
-    out, wants = output_kind(output, task, stretched), loss_kind(loss, output, target, task)
+    out, wants = output_kind(output, task, shaken), loss_kind(loss, output, target, task)
     yield from _mismatch(out, wants, task, output, target)
     yield from _axis(output, task)
     yield from _targets(patient, output, target, task, wants)
@@ -57,12 +61,14 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     yield from _last_layer(patient, batch, output)
 
 
-def _stretched(patient: Patient, batch: Any) -> Tensor | None:
-    inputs = patient.inputs(batch)
-    if not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
-        return None
+def _shaken(patient: Patient, batch: Any) -> Tensor | None:
+    """Return outputs under other weights: what still holds of them is the last activation's doing."""
+    generator = torch.Generator().manual_seed(0)
+    for p in patient.network.parameters():
+        size = max(float(p.detach().abs().mean()), 1.0 / max(p.numel(), 1) ** 0.5)
+        p.add_(torch.randn(p.shape, generator=generator).to(p) * 4 * size)
     try:
-        found = patient.forward((inputs[0] * 30, *inputs[1:], patient.target(batch)))
+        found = patient.forward(batch)
     except Exception:
         return None
     return found if isinstance(found, Tensor) and bool(torch.isfinite(found).all()) else None
@@ -97,7 +103,7 @@ def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, targ
         ("log_softmax", "sigmoid"),
         ("softmax", "log_probabilities"), ("sigmoid", "log_probabilities"), ("free", "log_probabilities"),
         ("rectified", "log_probabilities"), ("tanh", "log_probabilities"),
-        ("log_softmax", "probabilities"), ("free", "probabilities"), ("tanh", "probabilities"),
+        ("free", "rates"), ("tanh", "rates"), ("log_softmax", "probabilities"), ("free", "probabilities"), ("tanh", "probabilities"),
     }  # fmt: skip
     if (out, wants) in pairs:
         words = {"free": "unbounded", "rectified": "never negative, often 0", "sigmoid": "in (0, 1)",

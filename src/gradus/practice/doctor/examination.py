@@ -22,7 +22,6 @@ from gradus.practice.doctor.checks_wiring import check_wiring
 from gradus.practice.doctor.findings import Diagnosis, Finding, ranked
 from gradus.practice.doctor.judge import Judge
 from gradus.practice.doctor.patient import Patient, untouched
-from gradus.practice.doctor.task import task_of
 from gradus.practice.doctor.trial import quiet
 
 __all__ = ["examine", "examine_build"]
@@ -149,23 +148,20 @@ def _stages(
     batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))), None)
     if batch is None:
         raise InputError("at least one training batch", "none", "return data that yield batches")
-    patient.network.eval()
-    task = task_of(None, None)
-    if patient.loss is not None:
-        with torch.no_grad():
-            task = task_of(patient.forward(batch), patient.target(batch), patient.inputs(batch)[0])
+    judge = Judge.of(fresh())
+    task = judge.task
     diagnosis.measures["task"] = task.kind
     diagnosis.tables["data"] = describe(patient.train.rows(2000))
     _run(found, lambda: check_data(fresh(), task), each)
     _run(found, lambda: check_wiring(fresh(), task, batch), each)
     _run(found, lambda: check_examples(fresh(), task, batch), each)
     _run(found, lambda: check_step(fresh()), each)
-    judge = Judge.of(fresh())
     certain = max((f.confidence for f in found), default=0.0)
     left = deadline - time.perf_counter()
+    clips = any(f.cause == "gradient_clip" for f in found)
     course: Course
     course, more, table = each(
-        lambda: check_training(fresh, task, judge, seconds=max(2.0, left - 2), treat=certain < 0.9)
+        lambda: check_training(fresh, task, judge, seconds=max(2.0, left - 2), treat=certain < 0.9, clips=clips)
     )
     found += more
     diagnosis.tables["layers"] = table

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradus.practice.doctor.patient import Patient
-from gradus.practice.doctor.task import Task, output_kind, task_of
+from gradus.practice.doctor.task import Task, output_kind, task_of, with_ignored
 
 __all__ = ["Judge", "reference_skill"]
 
@@ -34,11 +34,15 @@ class Judge:
         Validation batches.
     first_loss : float
         Validation loss before training.
+    rare : bool
+        Whether one of two classes is so rare that how rows are ranked says more than how many are right: skill is
+        then twice the area under the ROC curve, less one.
     """
 
     task: Task
     batches: list[Any]
     first_loss: float = math.nan
+    rare: bool = False
 
     @classmethod
     def of(cls, patient: Patient) -> Judge:
@@ -59,7 +63,10 @@ class Judge:
                 output = patient.forward(batches[0])
                 inputs = patient.inputs(batches[0])[0]
                 task = task_of(output, patient.target(batches[0]), inputs)
+                if isinstance(output, Tensor):
+                    task = with_ignored(task, patient.loss, output, patient.target(batches[0]))
         judge = cls(task, batches)
+        judge.rare = is_rare([patient.target(batch) for batch in batches], task)
         judge.first_loss = judge(patient)["valid_loss"]
         return judge
 
@@ -103,6 +110,8 @@ class Judge:
         except (RuntimeError, IndexError, ValueError):
             return math.nan
         answer, truth = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+        if self.rare:
+            return ranking_skill(torch.cat([_score(o, self.task) for o in outputs]).numpy(), truth.numpy().ravel())
         if kind in ("numbers", "reconstruction"):
             spread = float(((truth - truth.mean(0)) ** 2).sum())
             return 1 - float(((answer - truth) ** 2).sum()) / spread if spread > 0 else math.nan
@@ -113,12 +122,43 @@ class Judge:
         return (accuracy - common) / (1 - common) if common < 1 else math.nan
 
 
+def is_rare(targets: list[Any], task: Task) -> bool:
+    """Whether there are two classes, and one is rarer than a fifth."""
+    if task.sequence or task.kind not in ("classes", "binary") or not all(isinstance(t, Tensor) for t in targets):
+        return False
+    whole = torch.cat([t.reshape(-1) for t in targets]) if targets and targets[0].numel() == len(targets[0]) else None
+    if whole is None:
+        return False
+    values, counts = whole.unique(return_counts=True)
+    return len(values) == 2 and float(counts.max() / counts.sum()) > 0.8
+
+
+def ranking_skill(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Return twice the area under the ROC curve, less one."""
+    from scipy.stats import rankdata
+
+    positive = truth == truth.max()
+    n, m = int(positive.sum()), int((~positive).sum())
+    if n == 0 or m == 0 or not np.isfinite(scores).all():
+        return math.nan
+    return 2 * float((rankdata(scores)[positive].sum() - n * (n + 1) / 2) / (n * m)) - 1
+
+
+def _score(output: Tensor, task: Task) -> Tensor:
+    """Return one number a row that is large for the second class."""
+    if task.kind == "binary" or output.shape[1] == 1:
+        return output.reshape(len(output)).double()
+    return (output[:, 1] - output[:, 0]).double()
+
+
 def _compared(output: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tensor]:
     """Return answers and truths of one batch in one form."""
     if task.kind == "classes":
         answer = output.argmax(task.axis)
         truth = target.reshape(answer.shape).long()
         kept = truth >= 0
+        for value in task.ignored:
+            kept &= truth != value
         return answer[kept], truth[kept]
     if task.kind == "soft":
         return output.argmax(task.axis), target.argmax(task.axis)
@@ -155,6 +195,7 @@ def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str
     if X is None or X_val is None or X.shape[1] != X_val.shape[1] or y.ndim > 1 or len(np.unique(y)) < 2:
         return {}
     numbers = task.kind == "numbers"
+    rare = is_rare([valid[-1]], task)
     line = RidgeCV(np.logspace(-3, 4, 8)) if numbers else LogisticRegression(max_iter=60)
     trees = (ExtraTreesRegressor if numbers else ExtraTreesClassifier)(60, random_state=0, n_jobs=1)
     line = RidgeCV(np.logspace(-3, 4, 8)) if numbers else LogisticRegression(max_iter=60)
@@ -163,8 +204,12 @@ def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str
     found = {}
     for name, model in models.items():
         try:
-            answer = model.fit(X, y).predict(X_val)
+            model.fit(X, y)
+            answer = model.predict_proba(X_val)[:, 1] if rare else model.predict(X_val)
         except ValueError:
+            continue
+        if rare:
+            found[name] = ranking_skill(answer, y_val)
             continue
         if numbers:
             found[name] = 1 - float(((answer - y_val) ** 2).sum() / max(((y_val - y_val.mean()) ** 2).sum(), 1e-12))

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["LossKind", "OutputKind", "Task", "loss_kind", "output_kind", "task_of"]
+__all__ = ["LossKind", "OutputKind", "Task", "loss_kind", "output_kind", "task_of", "with_ignored"]
 
 TaskKind = Literal["classes", "binary", "soft", "numbers", "reconstruction", "other"]
-LossKind = Literal["softmax", "log_probabilities", "sigmoid", "probabilities", "distance", "constant", "other"]
+LossKind = Literal["softmax", "log_probabilities", "sigmoid", "probabilities", "rates", "distance", "constant", "other"]
 OutputKind = Literal["softmax", "log_softmax", "sigmoid", "rectified", "tanh", "free"]
 
 
@@ -36,12 +36,15 @@ class Task:
         Width of that axis.
     sequence : bool
         Whether each row has several targets, such as one a token.
+    ignored : tuple of int
+        Class numbers that the loss passes over, such as those of padding.
     """
 
     kind: TaskKind
     axis: int = 1
     classes: int = 0
     sequence: bool = False
+    ignored: tuple[int, ...] = ()
 
 
 def whole(values: Tensor) -> bool:
@@ -132,6 +135,8 @@ def loss_kind(loss: Callable[[Any, Any], Any], output: Tensor, target: Any, task
 
     noise = torch.Generator().manual_seed(0)
     free = torch.randn(output.shape, generator=noise).to(output)
+    if isinstance(target, Tensor) and target.is_floating_point() and task.kind in ("numbers", "reconstruction"):
+        free = free * (1 + float(target.abs().max()))  # a large target hides small changes
     base = value(free)
     inside = torch.rand(output.shape, generator=noise).to(output) * 0.8 + 0.1
 
@@ -153,7 +158,7 @@ def loss_kind(loss: Callable[[Any, Any], Any], output: Tensor, target: Any, task
         if math.isfinite(base) and _is_sigmoid(value, output, aim):
             return "sigmoid"
     if not math.isfinite(base) and math.isfinite(value(inside)):
-        return "probabilities"
+        return "rates" if math.isfinite(value(inside + 3)) and task.kind == "numbers" else "probabilities"
     return "other"
 
 
@@ -164,3 +169,21 @@ def _is_sigmoid(value: Callable[[Tensor], float], output: Tensor, aim: Tensor) -
     sign = torch.where(aim > 0.5, 1.0, -1.0).to(output)
     right, wrong, more = value(20 * sign), value(-20 * sign), value(-40 * sign)
     return right < 0.5 * wrong and wrong > 1 and abs(more / wrong - 2) < 0.3
+
+
+def with_ignored(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, target: Tensor) -> Task:
+    """Return the task with the class numbers whose outputs the loss does not look at."""
+    if task.kind != "classes" or target.is_floating_point():
+        return task
+    free = output.detach().clone().requires_grad_()
+    try:
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(loss(free, target), free)
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        return task
+    size = gradient.abs().sum(task.axis).reshape(-1)
+    flat = target.reshape(-1)
+    if size.shape != flat.shape or not bool((size > 0).any()):
+        return task
+    passed = [int(v) for v in flat.unique() if bool((size[flat == v] == 0).all())]
+    return replace(task, ignored=tuple(passed)) if len(passed) <= 2 else task

@@ -226,18 +226,28 @@ def _longer(patient: Patient) -> Patient:
 
 
 def _smaller_batches(patient: Patient) -> Patient | None:
-    if patient.train.loader is not None or patient.batch_size < 64:
+    if patient.batch_size < 64:
         return None
     size = max(16, patient.batch_size // 16)
-    return _changed(patient, batch_size=size, train=Source(patient.train.tensors, size, "train"))
+    if patient.train.loader is None:
+        return _changed(patient, batch_size=size, train=Source(patient.train.tensors, size, "train"))
+    return _reloaded(patient, size)
+
+
+def _reloaded(patient: Patient, size: int) -> Patient | None:
+    """Return the patient with a loader that shuffles, and takes batches of a size."""
+    loader = patient.train.loader
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, torch.utils.data.IterableDataset):
+        return None
+    if loader.batch_size is None:
+        return None
+    again = DataLoader(loader.dataset, batch_size=size, shuffle=True, collate_fn=loader.collate_fn)
+    return _changed(patient, train=Source(again, size, "train"))
 
 
 def batch_share(patient: Patient) -> float:
-    """Return one where a batch is a large part of all rows."""
-    if patient.train.loader is not None:
-        return 0.0
-    n = len(patient.train.tensors[0])
-    return 1.0 if patient.batch_size >= 0.25 * n and n >= 256 else 0.0
+    """Return one where an epoch is but a few batches."""
+    return 1.0 if patient.train.steps <= 4 and patient.batch_size >= 64 else 0.0
 
 
 def _all_parameters(patient: Patient) -> Patient | None:
@@ -264,13 +274,7 @@ def frozen(patient: Patient) -> bool:
 
 
 def _shuffled(patient: Patient) -> Patient | None:
-    loader = patient.train.loader
-    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, torch.utils.data.IterableDataset):
-        return None
-    if loader.batch_size is None or isinstance(loader.sampler, torch.utils.data.RandomSampler):
-        return None
-    again = DataLoader(loader.dataset, batch_size=loader.batch_size, shuffle=True, collate_fn=loader.collate_fn)
-    return _changed(patient, train=Source(again, patient.batch_size, "train"))
+    return _reloaded(patient, patient.train.loader.batch_size or 1) if unshuffled(patient) else None
 
 
 def unshuffled(patient: Patient) -> float:

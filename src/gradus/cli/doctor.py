@@ -1,0 +1,61 @@
+"""``gradus doctor``: say why a network does not learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gradus.cli.console import emit_json, plain, write
+
+__all__ = ["add_to", "doctor"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this file."""
+    app.command()(doctor)
+
+
+def doctor(
+    patient: Annotated[str, typer.Argument(help="A script, script.py or script.py:function, or the folder of a run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    max_time: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time to take.")] = 40.0,
+    seed: Annotated[int, typer.Option(min=0, metavar="INTEGER", help="Seed handed to the script.")] = 0,
+) -> None:
+    """Say why a network does not learn, or that it is healthy."""
+    if Path(patient).is_dir():
+        from gradus.runs.doctor import examine_run
+
+        diagnosis = examine_run(patient, max_time=max_time)
+    else:
+        from gradus.practice.doctor.script import examine_script
+
+        diagnosis = examine_script(patient, max_time=max_time, seed=seed)
+    found = plain(diagnosis.as_dict())
+    emit_json(found) if as_json else write(_words(patient, found))
+
+
+def _words(patient: str, found: dict[str, Any]) -> str:
+    """Return the verdict and its reasons as text."""
+    lines = [f"{patient}: {found['verdict']} ({found['seconds']:.0f} s)"]
+    for rank, finding in enumerate(found["findings"], 1):
+        lines += [
+            "",
+            f"{rank}. {finding['what']}",
+            f"   where     {finding['place']}",
+            f"   seen      {finding['evidence']}",
+            f"   sure      {finding['confidence']:.0%}   ({finding['cause']}, book {finding['section']})",
+            f"   mend      {finding['mend']}",
+            f"   confirm   {finding['confirm']}",
+        ]
+    measures = found["measures"]
+    if measures.get("skill") is not None:
+        simple = ", ".join(
+            f"{name} {value:.2f}" for name, value in measures["simple_models"].items() if value is not None
+        )
+        lines += [
+            "",
+            f"skill {measures['skill']:.2f} on validation rows" + (f" (simple models: {simple})" if simple else ""),
+        ]
+    return "\n".join(lines) + "\n"
