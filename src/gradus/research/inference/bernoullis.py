@@ -163,8 +163,8 @@ def bernoulli_mixture_step(
             shares = torch.addmm(offset, odds, rows.T)
         else:
             shares = bernoulli_log_joint(state, rows).T.contiguous()
-        total += normalize_(shares).sum(dtype=torch.float64)
-        counts += shares.sum(1, dtype=torch.float64)
+        total += normalize_(shares).sum().double()
+        counts += shares.sum(1).double()
         sums += shares @ rows
     return _maximize(counts, sums, overall, smoothing), EMInfo(total, counts)
 
@@ -193,8 +193,16 @@ def _maximize(counts: Tensor, sums: Tensor, overall: Tensor, smoothing: float) -
     return BernoulliMixtureState(smoothed / smoothed.sum(), p.clamp(0, 1))
 
 
-def sample_bernoullis(state: BernoulliMixtureState, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw rows of zeros and ones, shape (n, features), and the components they come from."""
-    component = torch.multinomial(state.weights, n, replacement=True, generator=generator)
+def sample_bernoullis(
+    state: BernoulliMixtureState, component: Int[Tensor, " n"], generator: torch.Generator
+) -> Float[Tensor, "n features"]:
+    """Draw one row of zeros and ones of each of the given components.
+
+    Examples
+    --------
+    >>> state = BernoulliMixtureState(torch.ones(2) / 2, torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    >>> sample_bernoullis(state, torch.tensor([1, 0]), torch.Generator().manual_seed(0)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
     p = state.probabilities[component]
-    return (torch.rand(p.shape, generator=generator, dtype=p.dtype) < p).to(p.dtype), component
+    return (torch.rand(p.shape, generator=generator, dtype=p.dtype) < p).to(p.dtype)

@@ -20,10 +20,12 @@ __all__ = [
     "centered",
     "centered_logits",
     "expanded",
+    "log_densities",
     "natural_parameters",
     "normalize_",
     "pair_features",
     "unpaired",
+    "weigh",
 ]
 
 CACHE_BYTES = 1 << 21
@@ -143,8 +145,8 @@ def expanded(state: GaussianMixtureState, scales: Scales, X: Tensor, covariance:
     for rows in X.split(block_rows(X, weights.shape[1] + 2 * k)):
         phi = features(rows)
         shares = torch.addmm(offset, weights, phi)
-        total += normalize_(shares).sum(dtype=torch.float64)
-        counts += shares.sum(1, dtype=torch.float64)
+        total += normalize_(shares).sum().double()
+        counts += shares.sum(1).double()
         sums += shares @ phi.T
     second = unpaired(sums[:, d:], d) if wide else sums[:, d:]
     return Moments(counts, sums[:, :d], second, torch.zeros_like(state.means), total)
@@ -172,9 +174,58 @@ def centered(state: GaussianMixtureState, scales: Scales, X: Tensor, covariance:
     total = state.means.new_zeros(())
     for rows in X.split(block_rows(X, 3 * k * d)):
         shares, apart = centered_logits(state, scales, rows)
-        total += normalize_(shares).sum(dtype=torch.float64)
-        counts += shares.sum(1, dtype=torch.float64)
+        total += normalize_(shares).sum().double()
+        counts += shares.sum(1).double()
         weighted = apart * shares[:, None]
-        first += weighted.sum(2, dtype=torch.float64)
+        first += weighted.sum(2).double()
         second += weighted @ apart.mT if wide else (weighted * apart).sum(2)
     return Moments(counts, first, second, state.means, total)
+
+
+# ---- in two halves, where responsibilities come from elsewhere ----
+
+
+def log_densities(state: GaussianMixtureState, scales: Scales, X: Tensor, *, expand: bool) -> Tensor:
+    """Return log-joints of shape (components, rows)."""
+    k, d = state.means.shape
+    out = X.new_empty(k, len(X))
+    if not expand:
+        for place, rows in _blocks(X, 2 * k * d):
+            out[:, place] = centered_logits(state, scales, rows)[0]
+        return out
+    natural = natural_parameters(state.means, scales)
+    offset = (natural.offset + state.weights.log()).to(X.dtype)[:, None]
+    weights = natural.weights.to(X.dtype)
+    features = pair_features(X) if scales.whiten.ndim == 3 else square_features(X)
+    for place, rows in _blocks(X, weights.shape[1] + k):
+        torch.addmm(offset, weights, features(rows), out=out[:, place])
+    return out
+
+
+def weigh(state: GaussianMixtureState, scales: Scales, X: Tensor, shares: Tensor, *, expand: bool) -> Moments:
+    """Return the moments of rows under given responsibilities of shape (components, rows)."""
+    k, d = state.means.shape
+    wide = scales.whiten.ndim == 3
+    counts = shares.sum(1).double()
+    nothing = state.means.new_zeros(())
+    if expand:
+        features = pair_features(X) if wide else square_features(X)
+        sums = state.means.new_zeros(k, d + (d * (d + 1) // 2 if wide else d))
+        for place, rows in _blocks(X, sums.shape[1] + k):
+            sums += shares[:, place] @ features(rows).T
+        second = unpaired(sums[:, d:], d) if wide else sums[:, d:]
+        return Moments(counts, sums[:, :d], second, torch.zeros_like(state.means), nothing)
+    first = torch.zeros_like(state.means)
+    second = state.means.new_zeros((k, d, d) if wide else (k, d))
+    means = state.means.to(X.dtype)[:, :, None]
+    for place, rows in _blocks(X, 2 * k * d):
+        apart = rows.T[None] - means
+        weighted = apart * shares[:, None, place]
+        first += weighted.sum(2).double()
+        second += weighted @ apart.mT if wide else (weighted * apart).sum(2)
+    return Moments(counts, first, second, state.means, nothing)
+
+
+def _blocks(X: Tensor, numbers_a_row: int) -> list[tuple[slice, Tensor]]:
+    size = block_rows(X, numbers_a_row)
+    return [(slice(start, start + size), X[start : start + size]) for start in range(0, len(X), size)]

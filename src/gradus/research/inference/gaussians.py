@@ -9,10 +9,10 @@ A step takes the expanded form where a bound on its rounding error allows it.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gradus.core.errors import InputError
@@ -22,6 +22,7 @@ from gradus.research.inference.gaussian_moments import Moments, Scales, centered
 __all__ = [
     "Covariance",
     "GaussianMixtureState",
+    "exact_enough",
     "gaussian_log_joint",
     "gaussian_mixture_init",
     "gaussian_mixture_step",
@@ -217,7 +218,7 @@ def gaussian_mixture_step(
     Goodfellow et al. 2016, §3.9.6, §19.2; Dempster, Laird & Rubin 1977.
     """
     scales = gaussian_scales(state, covariance)
-    if form == "expanded" or (form == "auto" and _exact_enough(state, scales, X)):
+    if form == "expanded" or (form == "auto" and exact_enough(state, scales, X)):
         moments = expanded(state, scales, X, covariance)
     else:
         moments = centered(state, scales, X, covariance)
@@ -255,7 +256,7 @@ def _formed(spread: Tensor, weights: Tensor, covariance: Covariance) -> Tensor:
     return spread.mean(1) if covariance == "spherical" else spread
 
 
-def _exact_enough(state: GaussianMixtureState, scales: Scales, X: Tensor) -> bool:
+def exact_enough(state: GaussianMixtureState, scales: Scales, X: Tensor) -> bool:
     """Estimate the rounding error of the expanded form: the sum of absolute terms at a typical distance."""
     if scales.whiten.ndim == 3 and X.shape[1] > MOST_PRODUCTS:
         return False
@@ -269,18 +270,18 @@ def _exact_enough(state: GaussianMixtureState, scales: Scales, X: Tensor) -> boo
 
 
 def sample_gaussians(
-    state: GaussianMixtureState, n: int, covariance: Covariance, generator: torch.Generator
-) -> tuple[Any, Any]:
-    """Draw rows and the components they come from.
+    state: GaussianMixtureState, component: Int[Tensor, " n"], covariance: Covariance, generator: torch.Generator
+) -> Float[Tensor, "n features"]:
+    """Draw one row of each of the given components, float64.
 
-    Returns
-    -------
-    Tensor of shape (n, features), Tensor of shape (n,)
-        Rows, float64, and components.
+    Examples
+    --------
+    >>> state = GaussianMixtureState(torch.ones(2) / 2, torch.tensor([[0.0], [9.0]]), torch.zeros(2))
+    >>> sample_gaussians(state, torch.tensor([1, 0]), "spherical", torch.Generator().manual_seed(0)).flatten().tolist()
+    [9.0, 0.0]
     """
-    _, d = state.means.shape
-    component = torch.multinomial(state.weights, n, replacement=True, generator=generator)
-    noise = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    d = state.means.shape[1]
+    noise = torch.randn(len(component), d, generator=generator, dtype=torch.float64)
     if covariance in ("full", "tied"):
         lower = torch.linalg.cholesky(state.covariances)
         if covariance == "tied":
@@ -292,4 +293,4 @@ def sample_gaussians(
     else:
         deviation = state.covariances.sqrt()
         noise = noise * (deviation if covariance == "diag" else deviation[:, None])[component]
-    return state.means[component] + noise, component
+    return state.means[component] + noise

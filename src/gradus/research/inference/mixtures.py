@@ -80,8 +80,8 @@ class MixtureEstimator(DensityMixin, Estimator):
         """Return the log-joint of rows (float64) and components."""
 
     @abstractmethod
-    def _sample(self, n: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw flat rows and components."""
+    def _sample(self, component: Tensor, source: torch.Generator) -> Tensor:
+        """Draw a flat row of each component given."""
 
     @property
     @abstractmethod
@@ -195,7 +195,9 @@ class MixtureEstimator(DensityMixin, Estimator):
         check_is_fitted(self)
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
             raise InputError("n_samples, an integer of 1 or more", repr(n_samples), "pass for example n_samples=16")
-        rows, _ = self._sample(int(n_samples), generator(resolve_seed(random_state)))
+        source = generator(resolve_seed(random_state))
+        component = torch.multinomial(torch.tensor(self.weights_), int(n_samples), replacement=True, generator=source)
+        rows = self._sample(component, source)
         return rows.numpy().reshape(int(n_samples), *self.row_shape_)
 
     def exhibits(self, data: Any) -> Iterator[Exhibit]:
@@ -291,9 +293,9 @@ class GaussianMixture(MixtureEstimator):
         standard = (X - torch.tensor(self.center_)) / scale
         return gaussian_log_joint(self._standard, standard, self.covariance_) - scale.log().sum()
 
-    def _sample(self, n: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
-        rows, component = sample_gaussians(self._standard, n, self.covariance_, source)
-        return rows * torch.tensor(self.scale_) + torch.tensor(self.center_), component
+    def _sample(self, component: Tensor, source: torch.Generator) -> Tensor:
+        rows = sample_gaussians(self._standard, component, self.covariance_, source)
+        return rows * torch.tensor(self.scale_) + torch.tensor(self.center_)
 
     @property
     def _n_parameters(self) -> int:
@@ -362,9 +364,9 @@ class BernoulliMixture(MixtureEstimator):
         state = BernoulliMixtureState(torch.tensor(self.weights_), torch.tensor(self.probabilities_))
         return bernoulli_log_joint(state, X)
 
-    def _sample(self, n: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _sample(self, component: Tensor, source: torch.Generator) -> Tensor:
         state = BernoulliMixtureState(torch.tensor(self.weights_), torch.tensor(self.probabilities_))
-        return sample_bernoullis(state, n, source)
+        return sample_bernoullis(state, component, source)
 
     @property
     def _n_parameters(self) -> int:
