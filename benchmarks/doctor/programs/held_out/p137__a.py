@@ -28,6 +28,6 @@ def build(seed=0):
     x = torch.tensor(df.drop(columns="classes").to_numpy(), dtype=torch.float32)
     x = (x - x[:2500].mean(0)) / x[:2500].std(0)
     model = nn.Sequential(nn.Linear(36, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 6))
-    opt = torch.optim.SGD(model.parameters(), lr=0.4, momentum=0.9)
+    opt = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
     return {"network": model, "loss": nn.CrossEntropyLoss(), "train": (x[:2500], y[:2500]), "valid": (x[2500:], y[2500:]),
             "optimizer": opt, "batch_size": 16, "epochs": 10, "step": Accumulator(ACCUMULATE)}

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from data import names
 
-LOCALES = ("it_IT", "pl_PL", "fi_FI", "de_DE")
+LOCALES = ("it_IT", "es_ES", "nl_NL", "hr_HR")
 rows = names(LOCALES, n=400)
 alphabet = sorted({c for name, _ in rows for c in name.lower()})
 index = {c: i + 1 for i, c in enumerate(alphabet)}
