@@ -43,6 +43,7 @@ def check_evaluate(patient: Patient, task: Task) -> Iterator[Finding]:
         seen = f"in training mode it gives {value:.4g} and {again:.4g}, in evaluation mode {calm:.4g}"
         yield Finding("train_in_evaluation", "evaluate", seen, 0.9)
     network.eval()
+    yield from _only_common(patient, task, value)
     yield from _with_known_answers(patient, task)
 
 
@@ -51,6 +52,25 @@ def _asked(patient: Patient, network: nn.Module, data: Any) -> float:
         return math.nan
     found = patient.evaluate(network, data)
     return float(found.detach()) if isinstance(found, Tensor) else float(found)
+
+
+def _only_common(patient: Patient, task: Task, value: float) -> Iterator[Finding]:
+    """Find a network that never names a rare class, under an evaluation that minds."""
+    if patient.valid is None or task.kind != "classes" or task.sequence:
+        return
+    parts = patient.valid.rows(4000)
+    if len(parts) != 2:
+        return
+    truth = parts[1].reshape(len(parts[1])).long()
+    with torch.no_grad():
+        named = patient.forward(parts).argmax(task.axis)
+    counts = torch.bincount(truth.clamp_min(0), minlength=task.classes).double()
+    common, seen_classes = int(counts.argmax()), int((counts > 0).sum())
+    rare = 1 - float(counts[common] / counts.sum())
+    chance = any(abs(value - c) < 0.04 for c in (0.0, 1 / max(1, seen_classes)))
+    if seen_classes > 1 and rare < 0.25 and float((named != common).double().mean()) < 0.15 * rare and chance:
+        seen = f"class {common} makes {1 - rare:.0%} of the rows and nearly all answers; evaluate gives {value:.2f}"
+        yield Finding("label_imbalance", "training", seen, 0.8)
 
 
 class KnownAnswers(nn.Module):

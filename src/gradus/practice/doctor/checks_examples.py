@@ -63,24 +63,31 @@ def _mixing(patient: Patient, batch: Any, first: Tensor) -> Iterator[Finding]:
             yield from _lost_rows(first, inputs)
         return
     k = n // 2
-    other = inputs.clone()
-    other[k:] = inputs[:k].repeat(2, *[1] * (inputs.ndim - 1))[: n - k]
-    if torch.equal(other, inputs):
-        return
-    answer = _answer(patient, (other, *batch[1:]))
-    if answer is None or answer.shape != first.shape:
-        return
-    gap = _gap(first[:k], answer[:k])
-    if gap > 1e-4:
-        if first.ndim > 1 and inputs.ndim > 1 and first.shape[1] == inputs.shape[1]:
-            turned = inputs.clone()  # rows may be time steps, and examples the second axis
-            turned[:, inputs.shape[1] // 2 :] = inputs[:, :1]
-            along = _answer(patient, (turned, *batch[1:]))
-            h = inputs.shape[1] // 2
-            if along is not None and along.shape == first.shape and _gap(first[:, :h], along[:, :h]) < 1e-5:
-                return
-        seen = f"the answers to the first {k} rows change by {gap:.2g} (relative) when the other rows are exchanged"
-        yield Finding("mixed_examples", "network", seen, 0.95)
+    for keep, change in ((slice(0, k), slice(k, n)), (slice(k, n), slice(0, k))):
+        other = inputs.clone()
+        other[change] = inputs[keep].repeat(2, *[1] * (inputs.ndim - 1))[: other[change].shape[0]]
+        if torch.equal(other, inputs):
+            continue
+        answer = _answer(patient, (other, *batch[1:]))
+        if answer is None or answer.shape != first.shape:
+            continue
+        gap = _gap(first[keep], answer[keep])
+        if gap > 1e-4 and not _rows_are_steps(patient, batch, first):
+            seen = f"answers to {k} rows change by {gap:.2g} (relative) when the other rows of the batch are exchanged"
+            yield Finding("mixed_examples", "network", seen, 0.95)
+            return
+
+
+def _rows_are_steps(patient: Patient, batch: Any, first: Tensor) -> bool:
+    """Whether rows are time steps and the second axis holds the examples, which do not touch each other."""
+    inputs = batch[0]
+    if first.ndim < 2 or inputs.ndim < 2 or first.shape[1] != inputs.shape[1] or inputs.shape[1] < 2:
+        return False
+    h = inputs.shape[1] // 2
+    turned = inputs.clone()
+    turned[:, h:] = inputs[:, :1]
+    along = _answer(patient, (turned, *batch[1:]))
+    return along is not None and along.shape == first.shape and _gap(first[:, :h], along[:, :h]) < 1e-5
 
 
 def _lost_rows(first: Tensor, inputs: Tensor) -> Iterator[Finding]:

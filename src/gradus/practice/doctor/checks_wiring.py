@@ -64,14 +64,18 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
 def _shaken(patient: Patient, batch: Any) -> Tensor | None:
     """Return outputs under other weights: what still holds of them is the last activation's doing."""
     generator = torch.Generator().manual_seed(0)
-    for p in patient.network.parameters():
-        size = max(float(p.detach().abs().mean()), 1.0 / max(p.numel(), 1) ** 0.5)
-        p.add_(torch.randn(p.shape, generator=generator).to(p) * 4 * size)
-    try:
-        found = patient.forward(batch)
-    except Exception:
-        return None
-    return found if isinstance(found, Tensor) and bool(torch.isfinite(found).all()) else None
+    outputs = []
+    for scale in (0.5, 2.0, 2.0, 2.0):
+        for p in patient.network.parameters():
+            fan = p[0].numel() if p.ndim > 1 else p.numel()
+            p.copy_(torch.randn(p.shape, generator=generator).to(p) * scale / max(fan, 1) ** 0.5)
+        try:
+            found = patient.forward(batch)
+        except Exception:
+            return None
+        if isinstance(found, Tensor) and bool(torch.isfinite(found).all()):
+            outputs.append(found)
+    return torch.cat(outputs) if outputs else None
 
 
 def _shapes(output: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
@@ -103,10 +107,11 @@ def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, targ
         ("log_softmax", "sigmoid"),
         ("softmax", "log_probabilities"), ("sigmoid", "log_probabilities"), ("free", "log_probabilities"),
         ("rectified", "log_probabilities"), ("tanh", "log_probabilities"),
-        ("free", "rates"), ("tanh", "rates"), ("log_softmax", "probabilities"), ("free", "probabilities"), ("tanh", "probabilities"),
+        ("free", "rates"), ("tanh", "rates"),
+        ("log_softmax", "probabilities"), ("free", "probabilities"), ("tanh", "probabilities"),
     }  # fmt: skip
     if (out, wants) in pairs:
-        words = {"free": "unbounded", "rectified": "never negative, often 0", "sigmoid": "in (0, 1)",
+        words = {"free": "unbounded", "positive": "always positive", "rectified": "never negative, often 0", "sigmoid": "in (0, 1)",
                  "tanh": "in (-1, 1)", "softmax": "a softmax", "log_softmax": "a log-softmax"}[out]  # fmt: skip
         sure = 0.96 if out not in ("rectified", "tanh") else 0.85
         seen = f"outputs are {words}, but the loss takes {_WANTS[wants]}"
@@ -116,8 +121,11 @@ def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, targ
 
 
 def _reach(out: OutputKind, output: Tensor, target: Tensor) -> Iterator[Finding]:
-    low, high = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "rectified": (0.0, math.inf),
-                 "log_softmax": (-math.inf, 0.0)}.get(out, (-math.inf, math.inf))  # fmt: skip
+    reach = {
+        "sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "rectified": (0.0, math.inf),
+        "positive": (0.0, math.inf), "log_softmax": (-math.inf, 0.0),
+    }  # fmt: skip
+    low, high = reach.get(out, (-math.inf, math.inf))
     t = target.double()
     beyond = float(((t < low - 1e-6) | (t > high + 1e-6)).double().mean())
     if beyond > 0.02:

@@ -16,6 +16,7 @@ from gradus.core.threads import threads
 from gradus.practice.doctor.checks_data import check_data, describe
 from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
+from gradus.practice.doctor.checks_gradients import check_custom_gradients
 from gradus.practice.doctor.checks_step import check_step
 from gradus.practice.doctor.checks_training import Course, check_training
 from gradus.practice.doctor.checks_wiring import check_wiring
@@ -155,6 +156,7 @@ def _stages(
     _run(found, lambda: check_data(fresh(), task), each)
     _run(found, lambda: check_wiring(fresh(), task, batch), each)
     _run(found, lambda: check_examples(fresh(), task, batch), each)
+    _run(found, lambda: check_custom_gradients(fresh(), batch), each)
     _run(found, lambda: check_step(fresh()), each)
     certain = max((f.confidence for f in found), default=0.0)
     left = deadline - time.perf_counter()

@@ -307,6 +307,6 @@ def stored(source: Source | None) -> list[Tensor]:
     held = getattr(source.loader, "dataset", None)
     while isinstance(held, torch.utils.data.Subset):
         held = held.dataset
-    values = list(vars(held).values()) if hasattr(held, "__dict__") else []
-    values += list(getattr(held, "tensors", ()))
+    owners = [vars(owner) for owner in (source.loader, held) if hasattr(owner, "__dict__")]
+    values = [value for owner in owners for value in owner.values()] + list(getattr(held, "tensors", ()))
     return [value for value in values if isinstance(value, Tensor)]

@@ -18,7 +18,7 @@ __all__ = ["LossKind", "OutputKind", "Task", "loss_kind", "output_kind", "task_o
 
 TaskKind = Literal["classes", "binary", "soft", "numbers", "reconstruction", "other"]
 LossKind = Literal["softmax", "log_probabilities", "sigmoid", "probabilities", "rates", "distance", "constant", "other"]
-OutputKind = Literal["softmax", "log_softmax", "sigmoid", "rectified", "tanh", "free"]
+OutputKind = Literal["softmax", "log_softmax", "sigmoid", "rectified", "positive", "tanh", "free"]
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def output_kind(output: Tensor, task: Task, stretched: Tensor | None = None) -> 
     exact = float((flat == 0).double().mean())
     if low >= 0 and high <= 1 and (stretched is not None or exact < 0.01) and exact < 0.05:
         return "sigmoid"
-    if low >= 0 and exact > 0.02:
-        return "rectified"
+    if low >= 0:
+        return "rectified" if exact > 0.02 else "positive"
     if low >= -1 and high <= 1 and float(flat.abs().max()) > 0.95 and low < 0:
         return "tanh"
     return "free"

@@ -1,0 +1,126 @@
+"""Stage two, goes on: hand-written gradients, compared with finite differences in double precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient
+
+__all__ = ["check_custom_gradients"]
+
+ROWS = 8
+STEP = 1e-6
+
+
+def check_custom_gradients(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Yield functions of the user's own whose backward is not the derivative of their forward.
+
+    One whose forward is a step, or gives its input back, is left alone: straight-through estimates and gradient
+    reversal are meant so.
+    """
+    kinds = _custom(patient, batch)
+    for kind in kinds:
+        calls = _calls(patient, batch, kind)
+        for arguments in calls[:2]:
+            found = _compare(kind, arguments)
+            if found is not None:
+                yield Finding("wrong_gradient", kind.__name__, found, 0.97)
+                return
+
+
+def _custom(patient: Patient, batch: Any) -> list[Any]:
+    """Return the classes of hand-written functions in the graph of the loss."""
+    try:
+        loss = patient.measure(batch)
+    except Exception:
+        return []
+    found: dict[str, Any] = {}
+    waiting, known = [loss.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in known:
+            continue
+        known.add(node)
+        kind = getattr(type(node), "_forward_cls", None) or getattr(node, "_forward_cls", None)
+        if kind is not None:
+            found[kind.__name__] = kind
+        waiting += [following for following, _ in node.next_functions]
+    return list(found.values())
+
+
+def _calls(patient: Patient, batch: Any, kind: Any) -> list[tuple[Any, ...]]:
+    """Return the arguments with which a function is called in one pass."""
+    calls: list[tuple[Any, ...]] = []
+    own = kind.__dict__.get("apply")
+    apply = kind.apply
+
+    def heard(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return apply(*arguments)
+
+    kind.apply = staticmethod(heard)
+    try:
+        with torch.no_grad():
+            patient.measure(batch)
+    except Exception:
+        return []
+    finally:
+        if own is None:
+            del kind.apply
+        else:
+            kind.apply = own
+    return calls
+
+
+def _compare(kind: Any, arguments: tuple[Any, ...]) -> str | None:
+    """Return how a backward differs from finite differences along random directions; None where it agrees."""
+    generator = torch.Generator().manual_seed(0)
+    exact = [_double(a) for a in arguments]
+    free = [i for i, a in enumerate(exact) if isinstance(a, Tensor) and a.is_floating_point()]
+
+    def run(values: list[Any]) -> Tensor:
+        output = kind.apply(*values)
+        return output[0] if isinstance(output, tuple) else output
+
+    try:
+        for i in free:
+            leaf = exact[i].clone().requires_grad_()
+            values = [*exact[:i], leaf, *exact[i + 1 :]]
+            output = run(values)
+            if not output.requires_grad:
+                continue
+            if output.shape == leaf.shape and torch.equal(output, leaf):
+                return None
+            weights = torch.randn(output.shape, generator=generator, dtype=torch.float64)
+            (gradient,) = torch.autograd.grad((output * weights).sum(), leaf, allow_unused=True)
+            if gradient is None:
+                continue
+            pairs = []
+            for _ in range(3):
+                way = torch.randn(leaf.shape, generator=generator, dtype=torch.float64)
+                sides = [
+                    float((run([*exact[:i], exact[i] + sign * STEP * way, *exact[i + 1 :]]) * weights).sum())
+                    for sign in (1, -1)
+                ]
+                pairs.append(((sides[0] - sides[1]) / (2 * STEP), float((gradient * way).sum())))
+            size = max(abs(numeric) for numeric, _ in pairs)
+            if size < 1e-9:
+                continue
+            wrong = [(n, g) for n, g in pairs if abs(n - g) > 0.02 * max(abs(n), abs(g), 0.1 * size)]
+            if len(wrong) >= 2:
+                n, g = wrong[0]
+                return f"argument {i}: along a random direction backward gives {g:.4g}, finite differences {n:.4g}"
+    except Exception:
+        return None
+    return None
+
+
+def _double(value: Any) -> Any:
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    return value.detach().double()
