@@ -25,6 +25,8 @@ ENTRIES: tuple[Entry, ...] = (
           "texts to numbers, with a distribution", "gradus config TextRegressor"),
     Entry("NGramLanguageModel", "12.4.1", "estimator", "gradus.applications.language.ngrams:NGramLanguageModel",
           "smoothed counts of n-grams: Kneser-Ney, Witten-Bell, added constants", 'gradus config NGramLanguageModel'),
+    Entry("MixedLanguageModel", "12.4.4", "estimator", "gradus.applications.language.mixed:MixedLanguageModel",
+          "a network and n-grams averaged, with weights learned on held-out text", "gradus config MixedLanguageModel"),
     Entry("WordVectors", "12.4.2", "estimator", "gradus.applications.language.wordvectors:WordVectors",
           "skip-gram with negative sampling", 'gradus config WordVectors'),
     Entry("ImageSegmenter", "9.6", "estimator", "gradus.applications.vision.segmenter:ImageSegmenter",

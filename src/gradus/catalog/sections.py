@@ -115,6 +115,7 @@ SECTIONS: dict[str, str] = {
     "12.4.3.2": "Hierarchical Softmax",
     "12.4.3.3": "Importance Sampling",
     "12.4.3.4": "Noise-Contrastive Estimation and Ranking Loss",
+    "12.4.4": "Combining Neural Language Models with n-grams",
     "12.4.5": "Neural Machine Translation",
     "12.4.5.1": "Using an Attention Mechanism and Aligning Pieces of Data",
     "13": "Linear Factor Models",

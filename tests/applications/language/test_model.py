@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gradus.applications.language.model import LanguageModel, _covering
+from gradus.applications.language.model import LanguageModel
+from gradus.applications.language.neural import _covering
 from gradus.core.errors import InputError, SettingError
 from gradus.estimators.persistence import load
 from gradus.training.observers import observed_by

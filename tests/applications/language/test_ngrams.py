@@ -10,7 +10,14 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 
-from gradus.applications.language.ngram_tables import discounts_of
+from gradus.applications.language.ngram_tables import (
+    Level,
+    contexts_after,
+    discounts_of,
+    left_over,
+    looked_up,
+    stream,
+)
 from gradus.applications.language.ngrams import NGramLanguageModel
 from gradus.core.errors import GradusError, InputError, SettingError
 
@@ -271,3 +278,22 @@ def test_an_unseen_character_is_scored_as_the_unknown_one():
     model = NGramLanguageModel(order=2).fit("abab" * 10)
     assert model.score_samples("aßb") == model.score_samples("a漢b") < model.score_samples("aab")
     assert np.isfinite(model.score_samples("ß")).all()
+
+
+def test_what_contexts_leave_over_by_hand():
+    # The bigrams of a b c a b b above: gamma is 1/3 after a, 2/3 after b, c and at the beginning; after an unknown
+    # beginning of trigrams it is that of the shorter context.
+    model = fitted("abcabb", order=2, discounts=1)
+    levels = [Level(*level) for level in model.levels_]
+    left = looked_up(levels, stream([ids("abcabb")], 2, 4)).left[1:]
+    np.testing.assert_allclose(left, [2 / 3, 1 / 3, 2 / 3, 2 / 3, 1 / 3, 2 / 3], rtol=1e-12)
+    stepped = [left_over(levels, contexts_after(levels, ids("abcabb"[:n]), 4)) for n in range(6)]
+    assert stepped == left.tolist()
+    longer = [Level(*level) for level in fitted("abcabb", order=3, discounts=1).levels_]
+    # After "cb", never seen, as after "b".
+    assert left_over(longer, contexts_after(longer, ids("cb"), 4)) == pytest.approx(
+        left_over(longer[:2], contexts_after(longer[:2], ids("b"), 4))
+    )
+    found = looked_up(longer, stream([ids("acbacb")], 3, 4))
+    stepped = [left_over(longer, contexts_after(longer, ids("acbacb"[:n]), 4)) for n in range(6)]
+    assert found.left[2:].tolist() == stepped

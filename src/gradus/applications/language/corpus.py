@@ -11,6 +11,7 @@ import torch
 
 from gradus.applications.base import Candidate
 from gradus.applications.language.model import LanguageModel
+from gradus.applications.language.neural import NeuralLanguageModel
 from gradus.applications.language.ngrams import NGramLanguageModel
 from gradus.core.options import parse_setting
 from gradus.estimators.exhibit import Exhibit, Picture
@@ -102,7 +103,7 @@ def language_exhibits(
     )
     yield _surprises(fitted[chosen], texts, answers.logs)
     for model in fitted.values():
-        if isinstance(model, LanguageModel) and model.network == "transformer":
+        if isinstance(model, NeuralLanguageModel) and model.network == "transformer":
             yield attention_maps(model, texts[0])
 
 
@@ -138,12 +139,12 @@ def _surprises(model: Any, texts: Sequence[str], logs: Sequence[np.ndarray], mos
 
 
 @torch.inference_mode()
-def attention_maps(model: LanguageModel, text: str) -> Exhibit:
+def attention_maps(model: NeuralLanguageModel, text: str) -> Exhibit:
     """Draw where each head looks while a transformer reads the beginning of a text.
 
     Parameters
     ----------
-    model : LanguageModel
+    model : LanguageModel or MixedLanguageModel
         Fitted, with ``network="transformer"``.
     text : str
         The text.

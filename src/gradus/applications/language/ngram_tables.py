@@ -14,14 +14,16 @@ import numpy as np
 __all__ = [
     "Counts",
     "Level",
+    "LookedUp",
     "Smoothing",
     "Stream",
     "contexts_after",
     "count_ngrams",
     "discounts_of",
     "following",
+    "left_over",
+    "looked_up",
     "moved",
-    "probabilities",
     "smooth",
     "stream",
 ]
@@ -222,18 +224,43 @@ def smooth(
     return smoothed
 
 
-def probabilities(levels: Sequence[Level], found: Stream) -> np.ndarray:
-    """Return the probability of every token of a stream given those before it; of padding, NaN."""
+class LookedUp(NamedTuple):
+    """What a stream's tokens have in the tables.
+
+    Attributes
+    ----------
+    probabilities : array of shape (positions,)
+        Of every token given those before it; of padding, NaN.
+    left : array of shape (positions,)
+        What the longest context that anything was seen after leaves to shorter ones: small where the tables know
+        well what follows, 1 where they know nothing.
+    """
+
+    probabilities: np.ndarray
+    left: np.ndarray
+
+
+def looked_up(levels: Sequence[Level], found: Stream) -> LookedUp:
+    """Look up every token of a stream after those before it."""
     padding = found.padding
     answer = np.full(len(found.tokens), 1.0 / (found.alphabet - 1))
+    left = np.ones(len(found.tokens))
     nodes = np.zeros(len(found.tokens), np.int64)
     for level in levels:
         parents = _parents(nodes, padding)
         nodes = level.nodes(parents, found.tokens, found.alphabet)
         # A context not seen is node -1, whose entry, the last, is not used.
-        mixed = np.where(nodes >= 0, level.shares[nodes], 0.0) + level.backoffs[parents] * answer
+        leaves = np.where(parents >= 0, level.backoffs[parents], 1.0)
+        mixed = np.where(nodes >= 0, level.shares[nodes], 0.0) + leaves * answer
         answer = np.where(parents >= 0, mixed, answer)
-    return np.where(padding, np.nan, answer)
+        left = np.where(leaves < 1, leaves, left)
+    return LookedUp(np.where(padding, np.nan, answer), left)
+
+
+def left_over(levels: Sequence[Level], contexts: Sequence[int]) -> float:
+    """Return what the longest of a text's contexts that anything was seen after leaves to shorter ones."""
+    leaves = [level.backoffs[node] for level, node in zip(levels, contexts, strict=True) if node >= 0]
+    return float(next((one for one in reversed(leaves) if one < 1), 1.0))
 
 
 def contexts_after(levels: Sequence[Level], ids: np.ndarray, alphabet: int) -> list[int]:

@@ -17,8 +17,8 @@ from gradus.applications.language.ngram_tables import (
     contexts_after,
     count_ngrams,
     following,
+    looked_up,
     moved,
-    probabilities,
     smooth,
     stream,
 )
@@ -140,7 +140,7 @@ class NGramLanguageModel(Estimator):
         ids = self._encoded(X)
         levels = [Level(*level) for level in self.levels_]
         found = stream(ids, len(levels), self._alphabet)
-        logs = np.log(probabilities(levels, found)[~found.padding])
+        logs = np.log(looked_up(levels, found).probabilities[~found.padding])
         return np.split(logs, np.cumsum([len(part) for part in ids])[:-1])
 
     def score_samples(self, X: Any) -> np.ndarray:
