@@ -15,6 +15,7 @@ from gradus.core.errors import SettingError
 from gradus.networks.checks import check_sizes, chosen
 from gradus.networks.convolutional.grids import channels_last
 from gradus.networks.convolutional.layers import TransposedConvolution
+from gradus.networks.heads.base import inverse_softplus
 from gradus.networks.hidden_units import ACTIVATIONS
 from gradus.networks.initialization import initialize
 
@@ -29,6 +30,8 @@ __all__ = [
     "TransposedLinear",
 ]
 
+# What is left of features scaled to a deviation of one, or to a range of one, is less than the whole from the start.
+FIRST_SCALE = 0.3
 # A convolution halves the grid while that leaves cells enough: 8 x 8 digits become 4 x 4, then 2 x 2.
 _HALVED_FROM = 4
 
@@ -378,7 +381,7 @@ class SharedScale(nn.Module):
     def __init__(self, decoder: nn.Module, features: int) -> None:
         super().__init__()
         self.decoder = decoder
-        self.scale = nn.Parameter(torch.full((features,), 0.5413))  # a deviation of one, before the softplus
+        self.scale = nn.Parameter(torch.full((features,), inverse_softplus(FIRST_SCALE)))
 
     def forward(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch parameters"]:
         """Return means, then what the standard deviations are made of."""
