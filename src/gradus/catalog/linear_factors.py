@@ -9,4 +9,10 @@ __all__ = ["ENTRIES"]
 ENTRIES: tuple[Entry, ...] = (
     Entry("PCA", "13.5", "estimator", "gradus.research.linear_factors.pca:PCA",
           "the plane that keeps most of the variance; rows may have gaps", "gradus config PCA"),
+    Entry("ProbabilisticPCA", "13.1", "estimator", "gradus.research.linear_factors.factor_analysis:ProbabilisticPCA",
+          "principal components as a Gaussian, in closed form or by EM; rows may have gaps",
+          "gradus config ProbabilisticPCA"),
+    Entry("FactorAnalysis", "13.1", "estimator", "gradus.research.linear_factors.factor_analysis:FactorAnalysis",
+          "a Gaussian of few factors and noise of its own for each feature; rows may have gaps",
+          "gradus config FactorAnalysis"),
 )  # fmt: skip

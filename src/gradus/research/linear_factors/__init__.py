@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradus.research.linear_factors.factor_analysis import FactorAnalysis, ProbabilisticPCA
 from gradus.research.linear_factors.pca import PCA
 
-__all__ = ["PCA"]
+__all__ = ["PCA", "FactorAnalysis", "ProbabilisticPCA"]

@@ -130,4 +130,4 @@ class LinearFactors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
 def signed(components: Array) -> Array:
     """Return components, one a row, each with its largest weight positive: their sign means nothing."""
     largest = np.take_along_axis(components, np.abs(components).argmax(1)[:, None], 1)
-    return components * np.where(largest < 0, -1.0, 1.0)
+    return np.ascontiguousarray(components * np.where(largest < 0, -1.0, 1.0))
