@@ -111,8 +111,10 @@ def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, targ
         ("log_softmax", "probabilities"), ("free", "probabilities"), ("tanh", "probabilities"),
     }  # fmt: skip
     if (out, wants) in pairs:
-        words = {"free": "unbounded", "positive": "always positive", "rectified": "never negative, often 0", "sigmoid": "in (0, 1)",
-                 "tanh": "in (-1, 1)", "softmax": "a softmax", "log_softmax": "a log-softmax"}[out]  # fmt: skip
+        words = {
+            "free": "unbounded", "positive": "always positive", "rectified": "never negative, often 0",
+            "sigmoid": "in (0, 1)", "tanh": "in (-1, 1)", "softmax": "a softmax", "log_softmax": "a log-softmax",
+        }[out]  # fmt: skip
         sure = 0.96 if out not in ("rectified", "tanh") else 0.85
         seen = f"outputs are {words}, but the loss takes {_WANTS[wants]}"
         yield Finding("loss_activation_mismatch", place, seen, sure)

@@ -53,8 +53,8 @@ def layer_table(patient: Patient, batch: Any) -> list[dict[str, Any]]:
     finally:
         for handle in handles:
             handle.remove()
-    if loss.requires_grad:
-        weights = [(n, p) for n, p in patient.network.named_parameters() if p.requires_grad and p.ndim > 1]
+    weights = [(n, p) for n, p in patient.network.named_parameters() if p.requires_grad and p.ndim > 1]
+    if loss.requires_grad and weights:
         found = torch.autograd.grad(loss, [p for _, p in weights], allow_unused=True)
         for (name, p), gradient in zip(weights, found, strict=True):
             layer = name.rpartition(".")[0]
