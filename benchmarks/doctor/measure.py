@@ -96,7 +96,7 @@ def own_score(parts: dict[str, Any]) -> float:
 
 
 def answers(parts: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs and targets on the validation rows, in evaluation mode."""
+    """Return outputs and targets on the validation rows, in evaluation mode."""
     parts["network"].eval()
     out, want = [], []
     with torch.no_grad():
@@ -137,7 +137,8 @@ def apart(parts: dict[str, Any], row: dict[str, Any]) -> tuple[float, float | No
     """Measure apart from the program's own evaluation: (score, score of the trivial answer where it is known)."""
     measure = row["measure"]
     if measure in ("loss", "evaluate"):
-        return own_score(parts) if measure == "evaluate" else own_score({k: v for k, v in parts.items() if k != "evaluate"}), None
+        asked = parts if measure == "evaluate" else {k: v for k, v in parts.items() if k != "evaluate"}
+        return own_score(asked), None
     out, y = answers(parts)
     if measure in ("accuracy", "xent"):
         scores, labels = as_classes(out, y)
@@ -207,8 +208,16 @@ def judged(rows: list[dict[str, Any]], kept: dict[str, Any]) -> list[dict[str, A
         if "healthy" in by:
             k = kept[by["healthy"]["file"]]
             score, base = mean(k, "score"), floor(k)
-            found.append({"pair": pair, "kind": "healthy", "measure": by["healthy"]["measure"], "score": score,
-                          "floor": base, "shown": gain(by["healthy"]["measure"], score, base) >= 0.1})
+            found.append(
+                {
+                    "pair": pair,
+                    "kind": "healthy",
+                    "measure": by["healthy"]["measure"],
+                    "score": score,
+                    "floor": base,
+                    "shown": gain(by["healthy"]["measure"], score, base) >= 0.1,
+                }
+            )
         elif len(by) == 2:
             bad, good = kept[by["faulty"]["file"]], kept[by["mended"]["file"]]
             found.append(judged_pair(pair, by["faulty"], bad, good))
@@ -275,14 +284,22 @@ def main() -> None:
         print(text + ("" if line["shown"] and line.get("mended_learns", True) else "   <--"))
 
 
+def rounded(value: Any) -> Any:
+    """Return a number that JSON can hold, to four places."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 4) if math.isfinite(value) else str(value)
+
+
 def keep(rows: list[dict[str, Any]], kept: dict[str, Any]) -> None:
     """Write the table."""
     RESULTS.parent.mkdir(exist_ok=True)
-    shown = [{k: round(v, 4) if isinstance(v, float) and math.isfinite(v) else (str(v) if isinstance(v, float) else v)
-              for k, v in line.items()} for line in judged(rows, kept)]  # fmt: skip
+    shown = [{k: rounded(v) for k, v in line.items()} for line in judged(rows, kept)]
     command = "python benchmarks/doctor/measure.py"
-    text = json.dumps({"command": command, "torch": torch.__version__, "seeds": SEEDS, "judged": shown, "programs": kept})
-    RESULTS.write_text(text.replace('}, "p', '},\n"p').replace('}, {"pair"', '},\n{"pair"').replace('}, "seen/', '},\n"seen/').replace('}, "held_out/', '},\n"held_out/') + "\n", "utf-8")
+    head = json.dumps({"command": command, "torch": torch.__version__, "seeds": SEEDS})[:-1]
+    pairs = ",\n".join(json.dumps(line) for line in shown)
+    programs = ",\n".join(f"{json.dumps(file)}: {json.dumps(found)}" for file, found in sorted(kept.items()))
+    RESULTS.write_text(f'{head}, "judged": [\n{pairs}\n], "programs": {{\n{programs}\n}}}}\n', "utf-8")
 
 
 if __name__ == "__main__":
