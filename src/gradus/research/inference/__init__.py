@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradus.research.inference.amortization import AmortizationGap, MAPEstimate, amortization_gap, map_estimate
 from gradus.research.inference.bernoullis import (
     BernoulliMixtureState,
     bernoulli_log_joint,
@@ -19,6 +20,7 @@ from gradus.research.inference.gaussians import (
     gaussian_mixture_step,
     sample_gaussians,
 )
+from gradus.research.inference.guides import BernoulliGuide, FullGaussianGuide, MeanFieldGaussianGuide
 from gradus.research.inference.hidden_markov import (
     HiddenMarkovState,
     hidden_markov_init,
@@ -27,43 +29,90 @@ from gradus.research.inference.hidden_markov import (
     sample_hidden_markov,
 )
 from gradus.research.inference.hmm import HiddenMarkovModel
+from gradus.research.inference.mean_field import (
+    BinarySparseCodingState,
+    MeanFieldState,
+    PairwisePosterior,
+    binary_sparse_coding_posterior,
+    binary_sparse_coding_step,
+    enumerate_pairwise,
+    iterated_modes_step,
+    mean_field_elbo,
+    mean_field_init,
+    mean_field_step,
+)
 from gradus.research.inference.mixtures import BernoulliMixture, GaussianMixture
 from gradus.research.inference.sequences import Layout, layout_of, read_sequences
 from gradus.research.inference.starts import kmeans, kmeans_init, kmeans_step
+from gradus.research.inference.variational import (
+    GradientEstimate,
+    SVIState,
+    elbo_estimate,
+    importance_log_likelihood,
+    reparameterized_gradient,
+    score_function_gradient,
+    svi_init,
+    svi_step,
+)
 
 __all__ = [
+    "AmortizationGap",
+    "BernoulliGuide",
     "BernoulliMixture",
     "BernoulliMixtureState",
+    "BinarySparseCodingState",
     "CategoricalFamily",
     "Chain",
     "ChainPosterior",
     "EMFit",
     "EMInfo",
+    "FullGaussianGuide",
     "GaussianFamily",
     "GaussianMixture",
     "GaussianMixtureState",
+    "GradientEstimate",
     "HiddenMarkovModel",
     "HiddenMarkovState",
     "Layout",
+    "MAPEstimate",
+    "MeanFieldGaussianGuide",
+    "MeanFieldState",
     "MixtureFamily",
+    "PairwisePosterior",
+    "SVIState",
+    "amortization_gap",
     "bernoulli_log_joint",
     "bernoulli_mixture_init",
     "bernoulli_mixture_step",
     "best_paths",
+    "binary_sparse_coding_posterior",
+    "binary_sparse_coding_step",
+    "elbo_estimate",
+    "enumerate_pairwise",
     "forward_backward",
     "gaussian_log_joint",
     "gaussian_mixture_init",
     "gaussian_mixture_step",
     "hidden_markov_init",
     "hidden_markov_step",
+    "importance_log_likelihood",
+    "iterated_modes_step",
     "kmeans",
     "kmeans_init",
     "kmeans_step",
     "layout_of",
     "left_right_labels",
+    "map_estimate",
+    "mean_field_elbo",
+    "mean_field_init",
+    "mean_field_step",
     "read_sequences",
+    "reparameterized_gradient",
     "run_em",
     "sample_bernoullis",
     "sample_gaussians",
     "sample_hidden_markov",
+    "score_function_gradient",
+    "svi_init",
+    "svi_step",
 ]
