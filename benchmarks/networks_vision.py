@@ -1,9 +1,11 @@
-"""Speed of convolutional networks: training beside the same network in a plain torch loop, and in skorch.
+"""Speed of convolutional networks: training beside the same network in a plain torch loop, in skorch and in Keras.
 
 All sides begin with the same weights, take the same number of Adam steps (learning rate 0.001) on batches of 128
 pictures of MNIST, and take turns. The plain loop is the one of the tutorials: a ``DataLoader`` over tensors in float32,
-channels first, torch's Adam as it comes. skorch fits by ``partial_fit`` on the pictures of a round. Ratios are Gradus
-over the other (above 1: Gradus is faster); after the last round each side is judged by its loss on test pictures.
+channels first, torch's Adam as it comes. skorch fits by ``partial_fit`` on the pictures of a round, Keras, whose
+network is one of its own layers with the same weights, by ``fit`` with ``verbose=0``. Ratios are Gradus over the other
+(above 1: Gradus is faster); after the last round each side is judged by its loss on test pictures. skorch and Keras
+run where they are installed (``requirements.txt``).
 """
 
 from __future__ import annotations
@@ -108,9 +110,10 @@ def skorch_trainer(network: nn.Module, x: Tensor, y: Tensor, asked: Asked) -> Ca
 
 
 @torch.no_grad()
-def held_out(network: nn.Module, inputs: Tensor, targets: Tensor, asked: Asked) -> float:
+def held_out(network: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, asked: Asked) -> float:
     """Return the mean loss on test pictures, normalized by their own batches: running means lag behind for long."""
-    network.train()
+    if isinstance(network, nn.Module):
+        network.train()
     parts = zip(inputs.split(BATCH), targets.split(BATCH), strict=True)
     sums = [F.cross_entropy(network(x.to(asked.device)).cpu(), y, reduction="sum") for x, y in parts]
     return float(torch.stack(sums).sum()) / len(targets)
@@ -128,11 +131,15 @@ def training(asked: Asked, body: nn.Module, *, steps: int, warm: int) -> dict[st
     sides = {"gradus": gradus_trainer(mine, x, y, asked), "plain": plain_trainer(others["plain"], floats, y, asked)}
     if "skorch" in others:
         sides["skorch"] = skorch_trainer(others["skorch"], floats, y, asked)
+    judged: dict[str, tuple[Any, Tensor]] = {"gradus": (mine, x_test)}
+    if find_spec("keras") is not None:
+        os.environ.setdefault("KERAS_BACKEND", "torch")
+        from networks_vision_keras import keras_side
+
+        side = keras_side(copy.deepcopy(body), copy.deepcopy(linear), floats, asked)
+        sides["keras"], judged["keras"] = side.trainer(floats, y, BATCH), (side, test)
     row = raced(sides, asked, steps=steps, warm=warm, units=BATCH)
-    judged = {
-        "gradus": (mine, x_test),
-        **{name: (net.__dict__.get("fitted", net), test) for name, net in others.items()},
-    }
+    judged |= {name: (net.__dict__.get("fitted", net), test) for name, net in others.items()}
     nats = {name: held_out(*pair, y_test, asked) for name, pair in judged.items()}
     equal = nats["gradus"] < min(nats.values()) + TOLERANCE
     parameters = sum(p.numel() for p in mine.parameters())
