@@ -31,4 +31,4 @@ def build(seed=0):
     x, xv = x[:, :, ::2], xv[:, :, ::2]
     net = Recogniser()
     return dict(network=net, loss=nn.CrossEntropyLoss(), train=(x, y), valid=(xv, yv),
-                optimizer=torch.optim.RMSprop(net.parameters(), lr=4e-3), batch_size=8, epochs=30, step=step)
+                optimizer=torch.optim.Adam(net.parameters(), lr=5e-3), batch_size=8, epochs=30, step=step)

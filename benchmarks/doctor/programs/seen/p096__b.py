@@ -5,7 +5,7 @@ from data import vowels
 
 
 class LeakyRNN(nn.Module):
-    def __init__(self, hidden=32, leak=0.15):
+    def __init__(self, hidden=32, leak=0.04):
         super().__init__()
         self.win = nn.Linear(12, hidden)
         self.rec = nn.Linear(hidden, hidden, bias=False)

@@ -29,4 +29,4 @@ def build(seed=0):
     y = torch.tensor(v[k:]).unsqueeze(-1)
     net = Recurrence()
     return dict(network=net, loss=nn.MSELoss(), train=(x[:700], y[:700]), valid=(x[700:], y[700:]),
-                optimizer=torch.optim.Adam(net.parameters(), lr=1e-3), batch_size=20, epochs=12)
+                optimizer=torch.optim.Adam(net.parameters(), lr=3e-3), batch_size=20, epochs=15)
