@@ -59,4 +59,10 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("amortization gap", "19.5", "function", f"{_ROOM}.amortization:amortization_gap",
           "what a learned encoder costs beside the best guide of each row, and the likelihood",
           "from gradus.research.inference import amortization_gap"),
+    Entry("HelmholtzMachine", "19.5.1", "estimator", f"{_ROOM}.helmholtz:HelmholtzMachine",
+          "binary causes, and a network that guesses them, learned by wake and sleep",
+          "gradus config HelmholtzMachine"),
+    Entry("wake-sleep", "19.5.1", "loss", f"{_ROOM}.helmholtz:WakeSleepLoss",
+          "the losses of both phases: causes of real rows, and rows of dreamt causes",
+          "from gradus.research.inference import WakeSleepLoss"),
 )

@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from gradus.research.inference import BernoulliMixture, GaussianMixture
+from gradus.research.inference import BernoulliMixture, GaussianMixture, HelmholtzMachine
 
 # What scikit-learn itself leaves out, and why. Nothing else may be skipped.
 LEFT_OUT = {"check_array_api_input": "needs SCIPY_ARRAY_API, and is for estimators that compute on other array types"}
@@ -11,6 +11,7 @@ MODELS = [
     GaussianMixture(),
     GaussianMixture(n_components=2, covariance="tied", precision="float32", n_init=1),
     BernoulliMixture(),
+    HelmholtzMachine(hidden=(8,), max_epochs=4, batch_size=32, learning_rate=0.01, bound_samples=5),
 ]
 
 

@@ -31,51 +31,25 @@ from gradus.research.generative.bounds import log_mean_exp
 from gradus.research.generative.scoring import exact_or_fast, in_pieces
 from gradus.training.losses import LossFunction
 
-__all__ = ["SigmoidBeliefNet"]
+__all__ = ["BeliefEstimator", "SigmoidBeliefNet"]
 
 BASELINE_UNITS = 100
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SigmoidBeliefNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DrawingEstimator):
-    """Layers of binary causes: ``p(x) = Σ_h p(x | h_1) p(h_1 | h_2) ... p(h_L)``, log-odds affine in the layer above.
+class BeliefEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DrawingEstimator):
+    """Base of layers of binary causes with a network that guesses them: what does not depend on how they are trained.
 
-    The sum has no closed form, so a bound is raised, with draws of the causes from a network that runs the other way.
-    Bits do not let gradients through; the score function does, with control variates against its noise.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> X = (load_digits().images > 7).astype(float)
-    >>> model = SigmoidBeliefNet(hidden=(32,), max_epochs=20, learning_rate=3e-3, random_state=0).fit(X[:1500])
-    >>> bool(model.score(X[1500:]) > -22)  # nats; independent pixels reach -24.6
-    True
-    >>> model.sample(2, random_state=0).shape
-    (2, 8, 8)
-
-    References
-    ----------
-    Goodfellow et al. 2016, §20.10.1; Neal 1992; Mnih & Gregor 2014; Mnih & Rezende 2016.
+    A subclass gives the network (`_build`) and the loss or the players.
     """
 
     hidden: tuple[int, ...] = option((200,), "binary units of each layer, from the rows up", unit="units", low=1)
-    gradient: Literal["vimco", "nvil"] = option(
-        "vimco", "control variate: the other draws of the row (vimco), or a network and running moments (nvil)"
-    )
-    samples: int = option(5, "draws of the hidden units for each row in training", unit="draws", low=1)
     bound_samples: int = option(100, "draws a row of the bound that score_samples returns", unit="draws", low=1)
     binarize: Binarize = option(
         "threshold",
         "rows made bits: cut at half a full pixel (threshold), drawn once (fixed) or anew each step (resample)",
     )
     pixel_scale: float | None = option(None, "value of a full pixel; none: 1, or what the largest value tells", above=0)
-
-    def check_settings(self) -> None:
-        """Raise `SettingError` for the first setting that is wrong, alone or beside another."""
-        super().check_settings()
-        if self.gradient == "vimco" and self.samples < 2:
-            mend = "set samples=5, or gradient='nvil'"
-            raise SettingError("samples of 2 or more where draws judge each other", str(self.samples), mend)
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
@@ -111,15 +85,6 @@ class SigmoidBeliefNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Drawin
         """
         check_is_fitted(self)
         return binarize(X, full=self.full_, random_state=random_state) * np.float32(self.full_)
-
-    # -- training ------------------------------------------------------------------------------------------------
-
-    def _build(self) -> SigmoidBelief:
-        baseline = BASELINE_UNITS if self.gradient == "nvil" else 0
-        return SigmoidBelief(torch.from_numpy(self.location_), self.hidden, baseline)
-
-    def _loss(self, network: Any) -> LossFunction:
-        return BeliefLoss(self.gradient, self.samples, self.full_, self.binarize == "resample")
 
     # -- answers -------------------------------------------------------------------------------------------------
 
@@ -249,3 +214,45 @@ class SigmoidBeliefNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Drawin
 
         check_is_fitted(self)
         yield from exhibits_of(self, data)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SigmoidBeliefNet(BeliefEstimator):
+    """Layers of binary causes: ``p(x) = Σ_h p(x | h_1) p(h_1 | h_2) ... p(h_L)``, log-odds affine in the layer above.
+
+    The sum has no closed form, so a bound is raised, with draws of the causes from a network that runs the other way.
+    Bits do not let gradients through; the score function does, with control variates against its noise.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X = (load_digits().images > 7).astype(float)
+    >>> model = SigmoidBeliefNet(hidden=(32,), max_epochs=20, learning_rate=3e-3, random_state=0).fit(X[:1500])
+    >>> bool(model.score(X[1500:]) > -22)  # nats; independent pixels reach -24.6
+    True
+    >>> model.sample(2, random_state=0).shape
+    (2, 8, 8)
+
+    References
+    ----------
+    Goodfellow et al. 2016, §20.10.1; Neal 1992; Mnih & Gregor 2014; Mnih & Rezende 2016.
+    """
+
+    gradient: Literal["vimco", "nvil"] = option(
+        "vimco", "control variate: the other draws of the row (vimco), or a network and running moments (nvil)"
+    )
+    samples: int = option(5, "draws of the hidden units for each row in training", unit="draws", low=1)
+
+    def check_settings(self) -> None:
+        """Raise `SettingError` for the first setting that is wrong, alone or beside another."""
+        super().check_settings()
+        if self.gradient == "vimco" and self.samples < 2:
+            mend = "set samples=5, or gradient='nvil'"
+            raise SettingError("samples of 2 or more where draws judge each other", str(self.samples), mend)
+
+    def _build(self) -> SigmoidBelief:
+        baseline = BASELINE_UNITS if self.gradient == "nvil" else 0
+        return SigmoidBelief(torch.from_numpy(self.location_), self.hidden, baseline)
+
+    def _loss(self, network: Any) -> LossFunction:
+        return BeliefLoss(self.gradient, self.samples, self.full_, self.binarize == "resample")

@@ -21,6 +21,7 @@ from gradus.research.inference.gaussians import (
     sample_gaussians,
 )
 from gradus.research.inference.guides import BernoulliGuide, FullGaussianGuide, MeanFieldGaussianGuide
+from gradus.research.inference.helmholtz import HelmholtzMachine, WakeSleepLoss, dream
 from gradus.research.inference.hidden_markov import (
     HiddenMarkovState,
     hidden_markov_init,
@@ -71,6 +72,7 @@ __all__ = [
     "GaussianMixture",
     "GaussianMixtureState",
     "GradientEstimate",
+    "HelmholtzMachine",
     "HiddenMarkovModel",
     "HiddenMarkovState",
     "Layout",
@@ -80,6 +82,7 @@ __all__ = [
     "MixtureFamily",
     "PairwisePosterior",
     "SVIState",
+    "WakeSleepLoss",
     "amortization_gap",
     "bernoulli_log_joint",
     "bernoulli_mixture_init",
@@ -87,6 +90,7 @@ __all__ = [
     "best_paths",
     "binary_sparse_coding_posterior",
     "binary_sparse_coding_step",
+    "dream",
     "elbo_estimate",
     "enumerate_pairwise",
     "forward_backward",
