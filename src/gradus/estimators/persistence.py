@@ -216,10 +216,12 @@ def _no_larger_than(weights: Mapping[str, Mapping[str, Tensor]]) -> Iterator[Non
     """Refuse, inside the block, parameters beyond those stored: a small file must not build a huge network."""
     left = sum(tensor.numel() for stored in weights.values() for tensor in stored.values())
     thread = threading.get_ident()
+    seen: dict[int, nn.Parameter] = {}  # a parametrization registers a layer's weight again
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         nonlocal left
-        if parameter is not None and threading.get_ident() == thread:
+        if parameter is not None and id(parameter) not in seen and threading.get_ident() == thread:
+            seen[id(parameter)] = parameter
             left -= parameter.numel()
             if left < 0:
                 raise ValueError("settings of a larger network than the weights")
