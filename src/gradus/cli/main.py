@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from gradus import __version__
-from gradus.cli import book, check, doctor, fitting, looking, predicting, sampling, settings
+from gradus.cli import book, check, doctor, fitting, graph, looking, predicting, sampling, settings
 from gradus.cli.usage import usage_error
 from gradus.core.errors import GradusError
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for register in (fitting, predicting, sampling, doctor, looking, settings, book, check):
+for register in (fitting, predicting, sampling, doctor, graph, looking, settings, book, check):
     register.add_to(app)
 
 

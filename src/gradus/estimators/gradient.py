@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ from gradus.training.options import TrainingOptions
 from gradus.training.player import Player
 from gradus.training.probes import choose_compile, choose_precision, choose_threads
 from gradus.training.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from gradus.foundations.graph.showing import Drawing
 
 __all__ = ["GradientEstimator", "trains_together"]
 
@@ -91,6 +94,12 @@ class GradientEstimator(TrainingOptions, Estimator):
         order = np.random.default_rng(seed).permutation(n)
         held = max(1, round(n * fraction))
         return np.sort(order[held:]), np.sort(order[:held])
+
+    def show_graph(self, X: Any = None, y: Any = None, *, marks: Mapping[str, str] | None = None) -> Drawing:
+        """Return the network's graph on some rows, to look at in a notebook or to save as a page."""
+        from gradus.estimators.graph import show_graph
+
+        return show_graph(self, X, y, marks=marks)
 
     # -- fitting -------------------------------------------------------------------------------------------------
 

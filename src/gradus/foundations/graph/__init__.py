@@ -1,7 +1,7 @@
 """Differentiation from scratch, and graphs to look at (§6.5).
 
 The engine is three files: `variables` (nodes and operations), `derivatives` (back-propagation and what is made of it)
-and `functions` (softmax, convolution, einsum). The viewer shows its graphs and those of PyTorch alike: `draw`.
+and `functions` (softmax, convolution, einsum). The viewer shows its graphs and those of PyTorch alike: `show`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from gradus.foundations.graph.functions import (
     stack,
     where,
 )
+from gradus.foundations.graph.picture import Picture
+from gradus.foundations.graph.showing import Drawing, picture, show
 from gradus.foundations.graph.variables import (
     Operation,
     Variable,
@@ -49,7 +51,9 @@ from gradus.foundations.graph.variables import (
 )
 
 __all__ = [
+    "Drawing",
     "Operation",
+    "Picture",
     "Variable",
     "absolute",
     "backpropagate",
@@ -71,9 +75,11 @@ __all__ = [
     "maximum",
     "minimum",
     "numerical_gradient",
+    "picture",
     "pushforward",
     "relu",
     "scope",
+    "show",
     "sigmoid",
     "sin",
     "softmax",

@@ -79,7 +79,13 @@ def picture_of_network(
     return _picture(run, arguments, named, network, title or type(network).__name__)
 
 
-def picture_of_function(f: Callable[..., Any], *arguments: Any, title: str = "") -> Picture:
+def picture_of_function(
+    f: Callable[..., Any],
+    *arguments: Any,
+    network: nn.Module | None = None,
+    names: Sequence[str] = (),
+    title: str = "",
+) -> Picture:
     """Run a function of tensors once, forwards and backwards, and return the graph of what happened.
 
     Parameters
@@ -88,6 +94,11 @@ def picture_of_function(f: Callable[..., Any], *arguments: Any, title: str = "")
         Anything that computes with PyTorch.
     *arguments : object
         What to call it with.
+    network : nn.Module, optional
+        What the function runs, to name its modules and parameters; without it, what the result does not depend on is
+        left out.
+    names : sequence of str
+        Names of the arguments.
     title : str
         What the picture shows; the function's name by default.
 
@@ -98,7 +109,10 @@ def picture_of_function(f: Callable[..., Any], *arguments: Any, title: str = "")
     [2.0, 4.0]
     """
     title = title or getattr(f, "__name__", type(f).__name__)
-    return _picture(lambda given, _: f(*given), list(arguments), {}, None, title)
+    if names:
+        given = dict(zip(names, arguments, strict=True))
+        return _picture(lambda _, named: f(*named.values()), [], given, network, title)
+    return _picture(lambda found, _: f(*found), list(arguments), {}, network, title)
 
 
 def _picture(run: Any, arguments: list[Any], named: dict[str, Any], network: nn.Module | None, title: str) -> Picture:
@@ -222,6 +236,8 @@ class _Recorder(TorchFunctionMode):
         changed = _changed(name, args, kwargs)
         outputs: list[Tensor] = []
         _each_tensor(changed if changed is not None else answer, outputs.append)
+        if outputs and name == "requires_grad_":
+            self._train(self.nodes[self._source(outputs[0])], outputs[0])
         if not outputs or (inputs and outputs[0] is inputs[0] and name in IDLE):
             return
         if isinstance(changed, nn.Parameter) or (isinstance(changed, Tensor) and self._counts(changed)):
@@ -243,6 +259,15 @@ class _Recorder(TorchFunctionMode):
                 self._watch(tensor, node)
             if tensor.grad_fn is not None:
                 self._claim(tensor.grad_fn, node)
+
+        if outputs[0].requires_grad and outputs[0].is_leaf:
+            self._train(node, outputs[0])
+
+    def _train(self, node: Node, tensor: Tensor) -> None:
+        """Note that a tensor made by an operation, such as `torch.zeros`, is a parameter."""
+        if tensor.requires_grad and tensor.is_leaf:
+            node.kind = "parameter"
+            self.leaves[node.number] = tensor
 
     def _node(self, kind: Kind, title: str, tensor: Tensor) -> Node:
         group = self.stack[-1][0] if self.stack else ""
