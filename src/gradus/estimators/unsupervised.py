@@ -20,31 +20,16 @@ from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import ANSWER_ROWS, GradientEstimator
 from gradus.estimators.inputs import check_table, check_weights, drop_weightless
 
-__all__ = ["DrawingEstimator", "RowsEstimator", "UnsupervisedEstimator"]
+__all__ = ["DrawingEstimator", "FlatRows", "RowsEstimator", "UnsupervisedEstimator"]
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class RowsEstimator(CallbackSupportMixin, GradientEstimator):
-    """Base of estimators that learn rows themselves by gradients: autoencoders, density models, generators.
+class FlatRows:
+    """Rows of tables, or stacks of pictures of shape (n, height, width) or (n, height, width, channels), taken flat.
 
-    Rows are those of a table, or stacks of pictures of shape (n, height, width) or (n, height, width, channels), which
-    the network gets flat: ``row_shape_`` remembers what one row looked like, and answers that are rows look so again.
-    A subclass gives the network (`_build`), its loss (`_loss`) and its answers, by `_answers` and `_draws`, and takes
-    on those of scikit-learn's mixins that fit (`TransformerMixin`, `DensityMixin`). Whether it takes weights of rows,
-    `UnsupervisedEstimator` and `DrawingEstimator` say.
+    ``row_shape_`` remembers what one row looked like.
     """
 
-    def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
-        weights = check_weights(sample_weight)
-        if weights is not None:
-            X, _, weights = drop_weightless(X, None, weights)
-        rows = self._encode_rows(X, reset=reset)
-        if reset:
-            self._learn_scales(rows, weights)
-        return {"inputs": rows} if weights is None else {"inputs": rows, "weights": weights}
-
-    def _learn_scales(self, rows: Tensor, weights: Tensor | None) -> None:
-        """Learn from the training rows what `_build` needs beside their shape; nothing by default."""
+    row_shape_: tuple[int, ...]
 
     def _encode_rows(self, X: Any, *, reset: bool) -> Tensor:
         """Check rows and return them flat, as float32 of shape (n, features); with ``reset``, learn their shape."""
@@ -66,6 +51,35 @@ class RowsEstimator(CallbackSupportMixin, GradientEstimator):
         if reset:
             self.row_shape_ = row if stacked else (table.shape[1],)
         return table
+
+    def _rows(self, flat: Tensor | np.ndarray) -> np.ndarray:
+        """Return flat rows in the shape that `fit` got them."""
+        array = flat.numpy() if isinstance(flat, Tensor) else flat
+        return array.reshape(len(array), *self.row_shape_)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class RowsEstimator(FlatRows, CallbackSupportMixin, GradientEstimator):
+    """Base of estimators that learn rows themselves by gradients: autoencoders, density models, generators.
+
+    Rows are those of a table, or stacks of pictures of shape (n, height, width) or (n, height, width, channels), which
+    the network gets flat: ``row_shape_`` remembers what one row looked like, and answers that are rows look so again.
+    A subclass gives the network (`_build`), its loss (`_loss`) and its answers, by `_answers` and `_draws`, and takes
+    on those of scikit-learn's mixins that fit (`TransformerMixin`, `DensityMixin`). Whether it takes weights of rows,
+    `UnsupervisedEstimator` and `DrawingEstimator` say.
+    """
+
+    def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
+        weights = check_weights(sample_weight)
+        if weights is not None:
+            X, _, weights = drop_weightless(X, None, weights)
+        rows = self._encode_rows(X, reset=reset)
+        if reset:
+            self._learn_scales(rows, weights)
+        return {"inputs": rows} if weights is None else {"inputs": rows, "weights": weights}
+
+    def _learn_scales(self, rows: Tensor, weights: Tensor | None) -> None:
+        """Learn from the training rows what `_build` needs beside their shape; nothing by default."""
 
     def _measure(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return the loss of validation rows under draws that are the same every epoch; the score is its negative."""
@@ -96,11 +110,6 @@ class RowsEstimator(CallbackSupportMixin, GradientEstimator):
         with threads(min(self.n_threads_, cores())):
             drawn = torch.cat([function(network, size, drawing).cpu() for size in sizes])
         return self._rows(drawn)
-
-    def _rows(self, flat: Tensor | np.ndarray) -> np.ndarray:
-        """Return flat rows in the shape that `fit` got them."""
-        array = flat.numpy() if isinstance(flat, Tensor) else flat
-        return array.reshape(len(array), *self.row_shape_)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -63,7 +63,7 @@ def tangent_penalty(
     count = tangents.shape[1]
     repeated = inputs.repeat_interleave(count, 0)
     _, change = directional_derivative(network, repeated, tangents.flatten(0, 1).to(inputs.dtype))
-    return change.flatten(1).square().sum(1).view(len(inputs), count).sum(1)
+    return change.reshape(len(repeated), -1).square().sum(1).view(len(inputs), count).sum(1)
 
 
 def image_tangents(

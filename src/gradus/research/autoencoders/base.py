@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -30,8 +31,9 @@ from gradus.research.autoencoders.networks import (
 from gradus.research.autoencoders.outputs import OUTPUTS, Output, OutputName
 from gradus.research.autoencoders.penalties import jacobian
 
-__all__ = ["AutoencoderAnswers", "AutoencoderShape", "autoencoder_network", "picture_of", "unit_output"]
+__all__ = ["AutoencoderAnswers", "AutoencoderShape", "autoencoder_network", "picture_of", "row_scales", "unit_output"]
 
+_EDGE = 1e-6  # of rounding in single precision
 JACOBIAN_NUMBERS = 1 << 23  # of Jacobians held at once
 
 Activation = Literal[
@@ -81,6 +83,39 @@ def picture_of(row_shape: tuple[int, ...]) -> tuple[int, int, int]:
     raise SettingError("pictures for network='conv'", f"rows of {row_shape[0]} features", mend)
 
 
+def row_scales(
+    rows: Tensor, weights: Tensor | None, scaling: str, pictures: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what is to be subtracted from each feature, and what it is to be divided by, for a setting `scaling`.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, features)
+        Training rows.
+    weights : Tensor of shape (n,), optional
+        Weight of each row.
+    scaling : {"auto", "standardize", "range", "none"}
+        The setting.
+    pictures : bool
+        Whether features are pixels, which share one range from 0 on.
+
+    Examples
+    --------
+    >>> row_scales(torch.tensor([[0.0, 3.0], [4.0, 5.0]]), None, "range", False)
+    (array([0., 3.]), array([4., 2.]))
+    """
+    low, high = rows.amin(0).double().numpy(), rows.amax(0).double().numpy()
+    kind = scaling if scaling != "auto" else "range" if pictures else "standardize"
+    if kind == "standardize":
+        mean, std, _ = moments(rows, weights)
+        return mean.numpy(), np.where(std.numpy() == 0, 1.0, std.numpy())
+    if kind == "range" and pictures and low.min() >= 0:
+        return np.zeros_like(low), np.full_like(low, _full_pixel(float(high.max())))
+    if kind == "range":
+        return low, np.where(high == low, 1.0, high - low)
+    return np.zeros_like(low), np.ones_like(low)
+
+
 def unit_output(estimator: Any) -> Output:
     """Return the distribution of one parameter a feature with which an estimator's network was built."""
     return OUTPUTS[estimator.network_settings_["output"]]
@@ -125,27 +160,13 @@ class AutoencoderAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC)
     """
 
     def _learn_scales(self: Any, rows: Tensor, weights: Tensor | None) -> None:
-        kind, pictures = self.scaling, len(self.row_shape_) > 1
-        shares = getattr(self, "output", "gaussian") == "bernoulli"
-        if kind == "auto":
-            kind = "range" if pictures or shares else "standardize"
+        kind, shares = self.scaling, getattr(self, "output", "gaussian") == "bernoulli"
+        if kind == "auto" and shares:
+            kind = "range"
         self.input_low_, self.input_high_ = rows.amin(0).double().numpy(), rows.amax(0).double().numpy()
-        zeros, ones = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
-        if kind == "standardize":
-            mean, std, _ = moments(rows, weights)
-            shift, scale = mean.numpy(), np.where(std.numpy() == 0, 1.0, std.numpy())
-        elif kind == "range" and pictures and self.input_low_.min() >= 0:
-            shift, scale = zeros, ones * _full_pixel(float(self.input_high_.max()))
-        elif kind == "range":
-            width = self.input_high_ - self.input_low_
-            shift, scale = self.input_low_.copy(), np.where(width == 0, 1.0, width)
-        else:
-            shift, scale = zeros, ones
-        self.input_shift_, self.input_scale_ = shift, scale
-        outside = ((self.input_low_ - shift) / scale).min() < -1e-6 or (
-            (self.input_high_ - shift) / scale
-        ).max() > 1.000001
-        if shares and outside:
+        self.input_shift_, self.input_scale_ = row_scales(rows, weights, kind, len(self.row_shape_) > 1)
+        low, high = ((end - self.input_shift_) / self.input_scale_ for end in (self.input_low_, self.input_high_))
+        if shares and (low.min() < -_EDGE or high.max() > 1 + _EDGE):
             mend = "set scaling='range', or output='gaussian'"
             raise InputError("features between 0 and 1 for output='bernoulli'", "others", mend)
 

@@ -140,7 +140,7 @@ class ScaledGaussianOutput(Output):
     Examples
     --------
     >>> output = ScaledGaussianOutput()
-    >>> parameters = torch.tensor([[0.0, 0.5408]])  # of deviation one
+    >>> parameters = torch.tensor([[0.0, 0.5397]])  # of deviation one
     >>> round(output.log_likelihood(parameters, torch.zeros(1, 1)).item(), 3)
     -0.919
 

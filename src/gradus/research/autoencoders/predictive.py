@@ -219,8 +219,8 @@ class PredictiveSparseDecomposition(AutoencoderAnswers, UnsupervisedEstimator):
     --------
     >>> from sklearn.datasets import load_digits
     >>> images = load_digits().images
-    >>> model = PredictiveSparseDecomposition(n_components=100, max_epochs=5, random_state=0).fit(images)
-    >>> bool((model.infer(images[:50]) == 0).mean() > 0.5)
+    >>> model = PredictiveSparseDecomposition(n_components=50, sparsity=0.5, max_epochs=10, random_state=0)
+    >>> bool((model.fit(images).infer(images[:50]) == 0).mean() > 0.5)
     True
 
     References
