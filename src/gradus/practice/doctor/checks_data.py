@@ -177,7 +177,7 @@ def _sorted(patient: Patient, target: Tensor, task: Task) -> Iterator[Finding]:
     loads = patient.train.loader is not None
     again = patient.train.rows(ROWS)[-1] if loads else target
     if torch.equal(again, target):
-        yield Finding("label_order", "train", seen, 0.9 if loads or patient.train.steps > 1 else 0.4)
+        yield Finding("label_order", "train", seen, 0.9 if loads else 0.4)
 
 
 def _given_away(inputs: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:

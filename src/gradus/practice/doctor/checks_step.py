@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, stored
 
-__all__ = ["StepWatch", "check_step", "minds_mode"]
+__all__ = ["StepWatch", "check_step", "has_players", "minds_mode"]
 
 STEPS = 24
 SENTINEL = 1e3
@@ -36,6 +37,12 @@ class StepWatch:
         How far parameters moved, relative to their size.
     training : list of list of bool
         Mode of the network at each of its calls.
+    still : list of str
+        Parameters that never moved.
+    graded : set of str
+        Parameters that had a gradient when an optimizer stepped.
+    everywhere : float
+        Steps in which every parameter of the network had a gradient for the optimizer that took it.
     """
 
     events: list[list[str]] = field(default_factory=list)
@@ -46,6 +53,9 @@ class StepWatch:
     training: list[list[bool]] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     changed_data: bool = False
+    still: list[str] = field(default_factory=list)
+    graded: set[str] = field(default_factory=set)
+    everywhere: float = 0.0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -93,12 +103,18 @@ def _patched(watch: StepWatch, patient: Patient) -> Iterator[None]:
 
         return call
 
-    def stepping(*_: Any) -> None:
+    names = {id(p): n for n, p in patient.network.named_parameters()}
+
+    def stepping(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         watch.events[-1].append("step")
         watch.used.append(norm())
+        own = [p for group in optimizer.param_groups for p in group["params"] if id(p) in names]
+        graded = [p for p in own if p.grad is not None and bool((p.grad != 0).any())]
+        watch.graded |= {names[id(p)] for p in graded}
+        watch.everywhere += bool(own) and len(graded) == len(own) == len(parameters)
 
     owners: list[Any] = [*patient.optimizers, patient.network, *patient.network.children()]
-    handles = [optimizer.register_step_pre_hook(stepping) for optimizer in patient.optimizers]
+    handles: list[Any] = [register_optimizer_step_pre_hook(stepping)]
     mode = patient.network.register_forward_pre_hook(lambda m, _: watch.training[-1].append(m.training))
     Tensor.backward, torch.autograd.backward = heard(backward), heard(engine)  # type: ignore[method-assign]
     for name, function in clips.items():
@@ -125,6 +141,7 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
     parameters = [p for p in patient.network.parameters() if p.requires_grad]
     held = [t for s in (patient.train, patient.valid) for t in stored(s)]
     sums = [float(t.double().sum()) for t in held]
+    first = [p.detach().clone() for p in parameters]
     patient.network.train()
     order = torch.Generator().manual_seed(0)
     done = 0
@@ -145,6 +162,8 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
                     break
             if done == begun:
                 break
+    named = [n for n, p in patient.network.named_parameters() if p.requires_grad]
+    watch.still = [n for n, p, b in zip(named, parameters, first, strict=True) if torch.equal(p.detach(), b)]
     watch.changed_data = any(float(t.double().sum()) != s for t, s in zip(held, sums, strict=True))
     return watch
 
@@ -176,12 +195,42 @@ def check_step(patient: Patient) -> Iterator[Finding]:
     if lost > 0.5 * calls and still > 0.8 * calls:
         yield Finding("wrong_step_order", "step", "gradients are cleared between backward and the step", 0.97)
         return
+    yield from _left_behind(watch, patient)
     yield from _cleared(watch, patient)
     yield from _clipped(watch)
     trains = [mode for modes in watch.training for mode in modes]
     if trains and not any(trains) and minds_mode(patient.network):
         seen = "the network is in evaluation mode in every step, so dropout and batch statistics are off"
         yield Finding("eval_in_training", "step", seen, 0.93)
+
+
+def has_players(patient: Patient) -> bool:
+    """Whether one call of the step trains several players in turn: it goes back, and steps, more than once."""
+    if patient.step is None or len(list(patient.network.children())) < 2:
+        return False
+    watch = watch_steps(patient, 3)
+    calls = max(1, len(watch.events))
+    return watch.counts["backward"] >= 2 * calls and watch.counts["step"] >= 2 * calls
+
+
+def _left_behind(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
+    """Find layers that no step moves, and players that move each other."""
+    counts, calls = watch.counts, len(watch.events)
+    players = counts["backward"] >= 2 * calls and len(list(patient.network.children())) > 1
+    weights = [n for n in watch.still if n.endswith("weight") or "." not in n]
+    total = sum(p.requires_grad for p in patient.network.parameters())
+    if weights and len(watch.still) < total:
+        names = ", ".join(weights[:3]) + (" ..." if len(weights) > 3 else "")
+        seen = f"{len(watch.still)} of {total} parameters have not moved in {calls} steps: {names}"
+        cause = "unbalanced_players" if players else "no_gradient"
+        held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
+        by_name = dict(patient.network.named_parameters())
+        if not players and all(id(by_name[n]) not in held for n in weights):
+            cause = "not_in_optimizer"
+        yield Finding(cause, weights[0].rpartition(".")[0] or weights[0], seen, 0.85 if players else 0.6)
+    if players and counts["step"] >= 2 * calls and watch.everywhere >= 2 * calls:
+        seen = f"each of the {counts['step'] // calls} steps of a batch moves the parameters of all players"
+        yield Finding("unbalanced_players", "optimizer", seen, 0.8)
 
 
 def _zeroed_between(events: list[str]) -> bool:

@@ -16,7 +16,7 @@ from gradus.practice.doctor.judge import Judge, reference_skill
 from gradus.practice.doctor.layers import first_non_finite, layer_table
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
-from gradus.practice.doctor.treatments import TREATMENTS, Treatment, frozen
+from gradus.practice.doctor.treatments import TREATMENTS, Treatment, frozen, meant, strange_weights
 from gradus.practice.doctor.trial import Trial, run_trial
 
 __all__ = ["Course", "check_training"]
@@ -45,6 +45,7 @@ class Course:
     treated: list[dict[str, Any]] = field(default_factory=list)
     train_skill: float = math.nan
     clips: bool = False
+    players: bool = False
 
     @property
     def known(self) -> float:
@@ -72,22 +73,32 @@ def check_training(
     patient = fresh()
     first_batch = next(iter(patient.train.batches()))
     base = run_trial(patient, seconds=0.4 * seconds, judge=judge)
-    course = Course(base, judge, clips=clips)
+    course = Course(base, judge, clips=clips, players=not patient.plain)
     if base.error or not base.losses:
         return course, [], []
     if judge.task.kind != "other":
         with torch.no_grad():
             course.train_skill = Judge(judge.task, _some(patient), judge.first_loss)(patient)["skill"]
     findings = list(_non_finite(course, fresh, first_batch))
-    course.reference = reference_skill(patient, task)
+    course.reference = reference_skill(patient, task) if patient.plain else {}
     findings += _data_tells(course, patient, task)
-    table = layer_table(patient, first_batch) if base.finite else []
-    if treat:
+    table = _table_of(patient, first_batch) if base.finite and patient.plain else []
+    if treat and patient.plain:
         findings += _treated(course, fresh, deadline)
     findings += _schedule(course)
+    findings += _still(course, fresh())
+    findings += _weights(course, fresh())
     findings += _layers(course, table)
+    findings += _narrow(course, table)
     findings += _result(course, findings)
     return course, findings, table
+
+
+def _table_of(patient: Patient, batch: Any) -> list[dict[str, Any]]:
+    try:
+        return layer_table(patient, batch)
+    except Exception:  # a network with an unusual way of being called has no table
+        return []
 
 
 def _some(patient: Patient) -> list[Any]:
@@ -227,13 +238,24 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         if gain < need or gain < 0.6 * top or new - max(old, -1.0) < least:
             continue
         cause = treatment.cause
-        if cause == "frozen_parameters" and not frozen(sample):
-            cause = "not_in_optimizer"
+        if cause == "frozen_parameters":
+            cause = cause if frozen(sample) else "not_in_optimizer"
+            if meant(sample):
+                yield Finding(cause, "training", f"skill {old:.2f} becomes {new:.2f} {treatment.words}", 0.47)
+                continue
         if cause == "wrong_step_order":
             cause = _step_cause(course)
         seen = f"skill {old:.2f} becomes {new:.2f} {treatment.words} (0: best constant answer, 1: perfect)"
         sure = 0.5 + 0.25 * min(1.0, gain) + 0.15 * min(prior, 1.0) + 0.05 * (gain >= 0.95 * top)
         yield Finding(cause, "training", seen, min(0.95, sure))
+
+
+def _weights(course: Course, start: Patient) -> Iterator[Finding]:
+    """Find initial weights of a strange size where the network does not learn."""
+    far = strange_weights(start)
+    if course.poor and far > 0.6:
+        seen = f"weights start {10 ** (far + 0.45):.0f} times too large or small for the number of their inputs"
+        yield Finding("initialization_scale", "initial weights", seen, 0.7)
 
 
 def _step_cause(course: Course) -> str:
@@ -257,6 +279,19 @@ def _schedule(course: Course) -> Iterator[Finding]:
         yield Finding("schedule", "optimizer", seen, 0.85)
 
 
+def _still(course: Course, start: Patient) -> Iterator[Finding]:
+    """Find parameters that have hardly moved in the whole of the training."""
+    base = course.base
+    if base.patient is None or not course.poor or not base.finite:
+        return
+    pairs = list(zip(base.patient.network.parameters(), start.network.parameters(), strict=True))
+    way = math.sqrt(sum(float(((a - b).detach() ** 2).sum()) for a, b in pairs))
+    size = math.sqrt(sum(float((b.detach() ** 2).sum()) for _, b in pairs))
+    if 0 < way < 2e-3 * size:
+        seen = f"in {len(base.losses)} steps the parameters have moved by {way / size:.1e} of their size"
+        yield Finding("learning_rate_too_low", "optimizer", seen, 0.8)
+
+
 def _layers(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
     """Dead and saturated layers, and gradients that fade, where the network does not learn."""
     if not course.poor or not table:
@@ -276,6 +311,22 @@ def _layers(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
         yield Finding("vanishing_gradients", sizes[0][0], seen, 0.7)
 
 
+def _narrow(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Find a layer in the middle through which next to nothing passes."""
+    task = course.judge.task
+    inner = [
+        row for row in table[:-1] if row["kind"] in ("Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "LSTM", "GRU")
+    ]
+    if not inner or task.sequence:
+        return
+    row = min(inner, key=lambda row: row["width"])
+    lost = task.kind == "reconstruction" and course.base.skill < 0.5
+    hidden = course.poor and task.kind in ("classes", "soft", "numbers", "binary") and row["width"] <= 2 < task.classes
+    if (row["width"] == 1 and (lost or course.poor)) or hidden:
+        seen = f"{row['width']} number an example passes through it; skill {course.base.skill:.2f}"
+        yield Finding("bottleneck", row["layer"], seen, 0.75 if row["width"] == 1 else 0.65)
+
+
 def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
     """Say what is left of a network that does not do what a simple model does."""
     known, skill = course.known, course.base.skill
@@ -287,8 +338,10 @@ def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
         shown += f", where a simple model reaches {known:.2f}"
     if math.isfinite(course.train_skill) and course.train_skill > 0.85 and math.isfinite(known):
         yield Finding("overfitting", "training", f"{shown}; {course.train_skill:.2f} on training rows", 0.62)
-    elif explained < 0.5 and course.base.complete:
+    elif explained < 0.45 and course.base.complete:
         if math.isfinite(known) and known > 0.1:
             yield Finding("underfitting", "training", shown, 0.65 if skill < 0.4 * known else 0.52)
+        elif skill < 0.01 and course.players:
+            yield Finding("unbalanced_players", "training", f"{shown}: the user's own score does not rise", 0.6)
         elif skill < 0.01:
             yield Finding("underfitting", "training", f"{shown}: nothing is learned", 0.55)

@@ -13,7 +13,7 @@ from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import LossKind, OutputKind, Task, loss_kind, output_kind
 
-__all__ = ["check_wiring"]
+__all__ = ["check_layers", "check_wiring"]
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -26,12 +26,16 @@ _WANTS = {
 }
 
 
-def check_wiring(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
-    """Yield what is wrong with the wiring; ``batch`` is a training batch."""
+def check_layers(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Yield what is wrong with the layers and their weights, whatever the loss."""
     yield from _unregistered(patient)
     yield from _same_layer(patient)
     yield from _initial_weights(patient)
     yield from _tiny_batches(patient, batch)
+
+
+def check_wiring(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
+    """Yield what is wrong with the wiring; ``batch`` is a training batch."""
     if patient.loss is not None:
         yield from _outputs(patient, task, batch)
     yield from _gradients(patient, batch)
@@ -284,6 +288,8 @@ def _optimized(patient: Patient, batch: Any) -> Iterator[Finding]:
     absent = [n for n, p in trained if id(p) not in held]
     own = {id(p) for p in patient.network.parameters()}
     strange = [p for o in patient.optimizers for group in o.param_groups for p in group["params"] if id(p) not in own]
+    if patient.step is not None and len(absent) < len(trained):
+        return  # the step may have optimizers of its own: what it moves is watched there
     if trained and len(absent) == len(trained):
         seen = "the optimizer holds none of the network's parameters"
         seen += f", but {len(strange)} of something else" if strange else ""

@@ -17,12 +17,13 @@ from gradus.practice.doctor.checks_data import check_data, describe
 from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_gradients import check_custom_gradients
-from gradus.practice.doctor.checks_step import check_step
+from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_training import Course, check_training
-from gradus.practice.doctor.checks_wiring import check_wiring
+from gradus.practice.doctor.checks_wiring import check_layers, check_wiring
 from gradus.practice.doctor.findings import Diagnosis, Finding, ranked
 from gradus.practice.doctor.judge import Judge
 from gradus.practice.doctor.patient import Patient, untouched
+from gradus.practice.doctor.task import Task, task_of
 from gradus.practice.doctor.trial import quiet
 
 __all__ = ["examine", "examine_build"]
@@ -141,23 +142,39 @@ def _stages(
     diagnosis: Diagnosis,
     deadline: float,
 ) -> None:
-    def fresh() -> Patient:
-        torch.manual_seed(0)
-        return again()
-
-    patient = fresh()
+    patient = again()
     batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))), None)
     if batch is None:
         raise InputError("at least one training batch", "none", "return data that yield batches")
-    judge = Judge.of(fresh())
-    task = judge.task
+    plain = _measurable(again(), batch)
+
+    def fresh() -> Patient:
+        torch.manual_seed(0)
+        made = again()
+        made.plain = plain
+        return made
+
+    judge, failure = None, None
+    try:
+        judge = Judge.of(fresh())
+        task = judge.task
+    except GradusError:
+        raise
+    except Exception as error:  # of the loss on the output: the checks of wiring may know why
+        failure, task = error, _asked_of(patient, batch)
     diagnosis.measures["task"] = task.kind
     diagnosis.tables["data"] = describe(patient.train.rows(2000))
     _run(found, lambda: check_data(fresh(), task), each)
-    _run(found, lambda: check_wiring(fresh(), task, batch), each)
-    _run(found, lambda: check_examples(fresh(), task, batch), each)
-    _run(found, lambda: check_custom_gradients(fresh(), batch), each)
+    _run(found, lambda: check_layers(fresh(), batch), each)
+    if plain:
+        _run(found, lambda: check_wiring(fresh(), task, batch), each)
+        _run(found, lambda: check_examples(fresh(), task, batch), each)
+        _run(found, lambda: check_custom_gradients(fresh(), batch), each)
     _run(found, lambda: check_step(fresh()), each)
+    if judge is None:
+        if failure is not None:
+            found.append(_failed(failure, certain=not found))
+        return
     certain = max((f.confidence for f in found), default=0.0)
     left = deadline - time.perf_counter()
     clips = any(f.cause == "gradient_clip" for f in found)
@@ -176,7 +193,7 @@ def _stages(
         "steps": len(course.base.losses), "complete": course.base.complete,
     }  # fmt: skip
     if course.base.exception is not None:
-        found.append(_failed(course.base.exception))
+        found.append(_failed(course.base.exception, certain=not found))
     elif course.base.patient is not None:
         trained = course.base.patient
         _run(found, lambda: check_evaluate(trained, task), each)
@@ -186,23 +203,49 @@ def _run(
     found: list[Finding], check: Callable[[], Iterable[Finding]], each: Callable[[Callable[[], Any]], Any]
 ) -> None:
     """Run one check; one that cannot be made on this program says nothing."""
+
+    def gather() -> None:
+        for finding in check():  # one by one: what was found before a failure stays
+            found.append(finding)
+
     try:
-        found += each(lambda: list(check()))
+        each(gather)
     except GradusError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError):
         return
 
 
-def _failed(error: BaseException) -> Finding:
-    """Return what a program raised, with the last line of its own."""
+def _asked_of(patient: Patient, batch: Any) -> Task:
+    """Return the task as far as output and target tell."""
+    try:
+        patient.network.eval()
+        with torch.no_grad():
+            return task_of(patient.forward(batch), patient.target(batch), patient.inputs(batch)[0])
+    except Exception:
+        return Task("other")
+
+
+def _measurable(patient: Patient, batch: Any) -> bool:
+    """Whether the plain loss of a batch is what training lowers; a program with a step of its own may have none."""
+    if patient.step is None:
+        return True
+    try:
+        patient.measure(batch)
+        return not has_players(patient)
+    except Exception:
+        return False
+
+
+def _failed(error: BaseException, *, certain: bool = True) -> Finding:
+    """Return what a program raised, with the last line of its own; a cause that was found comes before it."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
     own = [f for f in frames if "gradus" not in f.filename.replace("\\", "/").split("/")]
     place = (
         f"line {own[-1].lineno} of {own[-1].filename.replace(chr(92), '/').rpartition('/')[2]}" if own else "program"
     )
     words = str(error).splitlines()[0] if str(error) else "no message"
-    return Finding("program_fails", place, f"{type(error).__name__}: {words}", 0.97)
+    return Finding("program_fails", place, f"{type(error).__name__}: {words}", 0.97 if certain else 0.6)
 
 
 def _rounded(value: float) -> float | None:

@@ -57,7 +57,7 @@ class Judge:
             if rows >= ROWS:
                 break
         task = Task("other")
-        if batches and patient.loss is not None:
+        if batches and patient.loss is not None and patient.plain:
             with torch.no_grad():
                 patient.network.eval()
                 output = patient.forward(batches[0])
@@ -73,6 +73,8 @@ class Judge:
     @torch.no_grad()
     def __call__(self, patient: Patient) -> dict[str, Any]:
         """Return skill and loss on validation rows, the network in evaluation mode and left as it was."""
+        if not patient.plain:
+            return self._asked(patient)
         modes = [(module, module.training) for module in patient.network.modules()]
         state = torch.get_rng_state()
         patient.network.eval()
@@ -92,6 +94,21 @@ class Judge:
                 module.training = training
         loss = sum(losses) / len(losses) if losses else math.nan
         return {"valid_loss": loss, "skill": self._skill(outputs, targets, loss)}
+
+    def _asked(self, patient: Patient) -> dict[str, Any]:
+        """Return the user's own score with its sign turned, where nothing else can be measured."""
+        if patient.evaluate is None or patient.valid is None:
+            return {"valid_loss": math.nan, "skill": math.nan}
+        modes = [(module, module.training) for module in patient.network.modules()]
+        state = torch.get_rng_state()
+        patient.network.eval()
+        try:
+            loss = -float(patient.evaluate(patient.network, patient.valid.given))
+        finally:
+            torch.set_rng_state(state)
+            for module, training in modes:
+                module.training = training
+        return {"valid_loss": loss, "skill": self._skill([], [], loss)}
 
     def _objective(self, patient: Patient, batch: Any) -> float:
         if patient.objective is None:

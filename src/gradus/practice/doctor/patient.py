@@ -125,7 +125,8 @@ def parts_of(batch: Any) -> tuple[Tensor, ...]:
 class Patient:
     """Everything that is examined. Its functions are the user's, and only called.
 
-    See `gradus.practice.doctor.examine` for the meaning of each part.
+    See `gradus.practice.doctor.examination.examine` for the meaning of each part. ``plain`` tells whether the loss of
+    the network's output on a batch means something; of two players only their own step knows what is lowered.
     """
 
     network: nn.Module
@@ -140,6 +141,7 @@ class Patient:
     epochs: int = 10
     seed: int = 0
     again: Callable[[int], Patient] | None = field(default=None, repr=False)
+    plain: bool = True
 
     @classmethod
     def of(cls, given: Mapping[str, Any], seed: int = 0, again: Callable[[int], Patient] | None = None) -> Patient:

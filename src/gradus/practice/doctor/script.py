@@ -96,6 +96,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     elif process.poll() is None:
         process.kill()
     process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
 
 
 def _line_of(error: BaseException, path: Path) -> str:

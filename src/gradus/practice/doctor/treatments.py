@@ -273,6 +273,14 @@ def frozen(patient: Patient) -> bool:
     return any(not p.requires_grad for p in patient.network.parameters())
 
 
+def meant(patient: Patient) -> bool:
+    """Whether what stays fixed are the first layers, and all after them are trained: features used on purpose."""
+    held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
+    moved = [p.requires_grad and id(p) in held for p in patient.network.parameters()]
+    first = moved.index(True) if True in moved else len(moved)
+    return 0 < first < len(moved) and all(moved[first:])
+
+
 def _shuffled(patient: Patient) -> Patient | None:
     return _reloaded(patient, patient.train.loader.batch_size or 1) if unshuffled(patient) else None
 
