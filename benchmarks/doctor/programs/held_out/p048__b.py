@@ -23,6 +23,6 @@ def build(seed=0):
     x, y, xv, yv = fashion(2500, 1000)
     x, xv = (torch.tensor(a, dtype=torch.float32)[:, None] / 127.5 - 1 for a in (x, xv))
     network = make_network()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     return {"network": network, "loss": nll, "train": (x, torch.tensor(y)), "valid": (xv, torch.tensor(yv)),
-            "optimizer": optimizer, "batch_size": 50, "epochs": 3}
+            "optimizer": optimizer, "batch_size": 50, "epochs": 7}

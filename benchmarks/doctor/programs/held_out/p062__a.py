@@ -1,4 +1,5 @@
 """Caravan policies: who buys? Probability of the rare class, judged by its ranking."""
+import pandas as pd
 import torch
 import torch.nn as nn
 from sklearn.metrics import roc_auc_score
@@ -16,10 +17,10 @@ def build(seed=0):
     torch.manual_seed(seed)
     df = table("ticdata_caravan")
     y = (df.pop("CARAVAN") == "insurance").to_numpy().astype("float32")
-    x = df.select_dtypes("number").to_numpy("float32")
+    x = pd.get_dummies(df).to_numpy("float32")
     x = (x - x[:6000].mean(0)) / (x[:6000].std(0) + 1e-6)
     x, y = torch.tensor(x), torch.tensor(y)
     net = nn.Sequential(nn.Linear(x.shape[1], 16), nn.ReLU(), nn.Dropout(0.4), nn.Linear(16, 1), nn.Flatten(0))
     return {"network": net, "loss": nn.BCEWithLogitsLoss(), "train": (x[:6000], y[:6000]), "valid": (x[6000:], y[6000:]),
-            "evaluate": evaluate, "optimizer": torch.optim.AdamW(net.parameters(), lr=5e-4, weight_decay=0.1),
-            "batch_size": 100, "epochs": 6}
+            "evaluate": evaluate, "optimizer": torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1),
+            "batch_size": 100, "epochs": 8}

@@ -9,10 +9,10 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv1d(4, 6, 9), nn.ReLU(), nn.MaxPool1d(2),
-            nn.Conv1d(6, 6, 5), nn.ReLU(), nn.AdaptiveMaxPool1d(2), nn.Flatten(),
+            nn.Conv1d(4, 16, 9), nn.ReLU(), nn.MaxPool1d(2),
+            nn.Conv1d(16, 12, 5), nn.ReLU(), nn.AdaptiveMaxPool1d(8), nn.Flatten(),
         )
-        self.classifier = nn.Linear(12, 3)
+        self.classifier = nn.Linear(96, 3)
 
     def forward(self, x):
         return self.classifier(self.features(x))

@@ -9,8 +9,8 @@ GROUP = torch.tensor([0, 1, 0, 0, 0, 2, 0, 2, 1, 2])
 class Backbone(nn.Module):
     def __init__(self, n_classes=10):
         super().__init__()
-        self.features = nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.ReLU())
-        self.classifier = nn.Linear(8, n_classes)
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(784, 24), nn.ReLU())
+        self.classifier = nn.Linear(24, n_classes)
 
     def forward(self, x):
         return self.classifier(self.features(x))
@@ -21,8 +21,8 @@ def build(seed=0):
     x, y, xv, yv = fashion(2000, 1000)
     x, xv = torch.tensor(x).float() / 255, torch.tensor(xv).float() / 255
     model = Backbone()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
-    model.classifier = nn.Linear(8, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    model.classifier = nn.Linear(24, 3)
     nn.init.normal_(model.classifier.weight, std=0.01)
     return {"network": model, "loss": nn.CrossEntropyLoss(), "train": (x, GROUP[torch.tensor(y)]),
-            "valid": (xv, GROUP[torch.tensor(yv)]), "optimizer": optimizer, "batch_size": 32, "epochs": 5}
+            "valid": (xv, GROUP[torch.tensor(yv)]), "optimizer": optimizer, "batch_size": 32, "epochs": 8}

@@ -1,5 +1,6 @@
 """Caravan insurance: who buys? Two outputs, plain cross-entropy."""
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn as nn
 from data import table
@@ -8,7 +9,7 @@ from data import table
 def load():
     df = table("ticdata_caravan")
     y = (df.pop("CARAVAN") == "insurance").to_numpy().astype("int64")
-    x = df.select_dtypes("number").to_numpy("float32")
+    x = pd.get_dummies(df).to_numpy("float32")
     x = (x - x.mean(0)) / (x.std(0) + 1e-6)
     return torch.tensor(x), torch.tensor(y)
 

@@ -28,5 +28,5 @@ def build(seed=0):
     x, y, xv, yv = fashion(2000, 800)
     model = Small()
     return {"network": model, "loss": nn.CrossEntropyLoss(label_smoothing=0.05), "train": (to_unit(x), torch.tensor(y)),
-            "valid": (to_unit(xv), torch.tensor(yv)), "optimizer": torch.optim.AdamW(model.parameters(), lr=2e-3),
-            "batch_size": 50, "epochs": 4}
+            "valid": (to_unit(xv), torch.tensor(yv)), "optimizer": torch.optim.AdamW(model.parameters(), lr=3e-3),
+            "batch_size": 50, "epochs": 8}

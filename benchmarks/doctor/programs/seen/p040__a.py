@@ -21,4 +21,4 @@ def build(seed=0):
     net = nn.Sequential(nn.Linear(25, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 2))
     net.apply(init)
     return {"network": net, "loss": nn.MSELoss(), "train": (x[:160], y[:160]), "valid": (x[160:], y[160:]),
-            "optimizer": torch.optim.Adam(net.parameters(), lr=0.003), "batch_size": 16, "epochs": 40}
+            "optimizer": torch.optim.Adam(net.parameters(), lr=0.003), "batch_size": 16, "epochs": 80}

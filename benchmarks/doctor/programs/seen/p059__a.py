@@ -30,8 +30,8 @@ def build(seed=0):
         "loss": nn.CrossEntropyLoss(),
         "train": DataLoader(TensorDataset(x, torch.tensor(y)), batch_size=40, shuffle=True, generator=gen),
         "valid": DataLoader(TensorDataset(xv, torch.tensor(yv)), batch_size=300),
-        "optimizer": torch.optim.Adam(model.parameters(), lr=2e-3),
+        "optimizer": torch.optim.Adam(model.parameters(), lr=4e-3),
         "batch_size": 40,
-        "epochs": 4,
+        "epochs": 9,
         "evaluate": evaluate,
     }

@@ -48,4 +48,4 @@ def build(seed=0):
     y = torch.tensor(df["protein"].to_numpy().copy()).float().unsqueeze(1)
     net = Protein()
     return dict(network=net, loss=nn.MSELoss(), train=DataLoader(Blocks(x[:160], y[:160], 16), batch_size=None, shuffle=True), valid=(x[160:], y[160:]), step=step,
-                optimizer=torch.optim.Adam(net.parameters(), lr=3e-3), batch_size=16, epochs=30)
+                optimizer=torch.optim.Adam(net.parameters(), lr=5e-3), batch_size=16, epochs=60)

@@ -25,4 +25,4 @@ def build(seed=0):
     prep = lambda a: torch.tensor(a).float() / 255 - 0.3
     net = MixtureOfExperts()
     return dict(network=net, loss=nn.CrossEntropyLoss(), train=(prep(x), torch.tensor(y)), valid=(prep(xv), torch.tensor(yv)),
-                optimizer=torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9), batch_size=100, epochs=6)
+                optimizer=torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9), batch_size=100, epochs=14)

@@ -26,4 +26,4 @@ def build(seed=0):
     net = LeNet()
     opt = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
     return dict(network=net, loss=nn.CrossEntropyLoss(), train=(x, torch.tensor(y)), valid=(xt, torch.tensor(yt)),
-                optimizer=opt, batch_size=50, epochs=4)
+                optimizer=opt, batch_size=50, epochs=10)

@@ -42,4 +42,4 @@ def build(seed=0):
     x, y = x[p], y[p]
     net = SmallCNN()
     return dict(network=net, loss=F.cross_entropy, train=(x[:1300], y[:1300]), valid=(x[1300:], y[1300:]),
-                optimizer=torch.optim.Adam(net.parameters(), 3e-3), batch_size=64, epochs=4, step=step)
+                optimizer=torch.optim.Adam(net.parameters(), 3e-3), batch_size=64, epochs=8, step=step)

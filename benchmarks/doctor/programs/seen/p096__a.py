@@ -29,4 +29,4 @@ def build(seed=0):
     xv = torch.tensor(xv[:, :, :7]).transpose(1, 2).contiguous()
     net = LeakyRNN()
     return {"network": net, "loss": nn.CrossEntropyLoss(), "train": (x, torch.tensor(y)), "valid": (xv, torch.tensor(yv)),
-            "optimizer": torch.optim.Adam(net.parameters(), lr=0.01), "batch_size": 10, "epochs": 12}
+            "optimizer": torch.optim.Adam(net.parameters(), lr=0.01), "batch_size": 10, "epochs": 25}

@@ -5,7 +5,7 @@ from data import fashion
 
 
 class ConvStack(nn.Module):
-    def __init__(self, channels=(1, 4, 8, 8)):
+    def __init__(self, channels=(1, 8, 12, 16)):
         super().__init__()
         self.convs = [nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels, channels[1:])]
         self.fc = nn.Linear(channels[-1] * 16, 10)
@@ -23,4 +23,4 @@ def build(seed=0):
     net = ConvStack()
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     return {"network": net, "loss": nn.CrossEntropyLoss(), "train": (x, torch.from_numpy(y)),
-            "valid": (xv, torch.from_numpy(yv)), "optimizer": optimizer, "batch_size": 64, "epochs": 5}
+            "valid": (xv, torch.from_numpy(yv)), "optimizer": optimizer, "batch_size": 64, "epochs": 10}

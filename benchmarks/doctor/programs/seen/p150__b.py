@@ -29,4 +29,4 @@ def build(seed=0):
     x, y, lx, xv, yv, lv = vowels()
     net = SpeakerLSTM()
     return dict(network=net, loss=nn.CrossEntropyLoss(), train=(pad(x, lx), torch.tensor(y)), valid=(pad(xv, lv), torch.tensor(yv)),
-                optimizer=torch.optim.Adam(net.parameters(), lr=0.01), batch_size=18, epochs=12)
+                optimizer=torch.optim.Adam(net.parameters(), lr=0.01), batch_size=18, epochs=18)

@@ -21,4 +21,4 @@ def build(seed=0):
     x, xv = (torch.tensor(a).float() / 255 for a in (x, xv))
     net = Wide()
     return {"network": net, "loss": nn.CrossEntropyLoss(), "train": (x, torch.tensor(y)), "valid": (xv, torch.tensor(yv)),
-            "optimizer": torch.optim.Adam(net.parameters(), lr=1e-3), "batch_size": 64, "epochs": 5}
+            "optimizer": torch.optim.Adam(net.parameters(), lr=1e-3), "batch_size": 64, "epochs": 8}
