@@ -135,7 +135,9 @@ def _picture(run: Any, arguments: list[Any], named: dict[str, Any], network: nn.
                 raise
             continue
         break
-    picture = Picture(title, recorder.nodes, recorder.edges, list(recorder.groups.values()), recorder.notes)
+    places = {node.group for node in recorder.nodes}
+    groups = [g for key, g in recorder.groups.items() if any(f"{p}/".startswith(f"{key}/") for p in places)]
+    picture = Picture(title, recorder.nodes, recorder.edges, groups, recorder.notes)
     if network is None:
         picture = _used(picture, recorder.ends)
     return picture
