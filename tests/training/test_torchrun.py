@@ -45,8 +45,9 @@ def assert_close(one, other):
         torch.testing.assert_close(value, weights(other)[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_two_processes_fit_the_model_of_one(tmp_path):
-    budget = ["--set", "max_epochs=2"]
+@pytest.mark.parametrize("shard", ["auto", "on"])
+def test_two_processes_fit_the_model_of_one(shard, tmp_path):
+    budget = ["--set", "max_epochs=2", "--set", f"shard={shard}"]
     process = gradus([*FIT, *budget, "--out", tmp_path / "two"], TWICE)
     alone = gradus([*FIT, *budget, "--out", tmp_path / "one"])
     output = ended(process)
@@ -57,6 +58,8 @@ def test_two_processes_fit_the_model_of_one(tmp_path):
     assert record["status"] == "finished" and len(record["history"]) == 2
     assert len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines()) == 2
     assert_close(tmp_path / "two", tmp_path / "one")
+    words = "eager" if shard == "auto" else "eager; sharded over 2 processes"
+    assert load(tmp_path / "two" / "model").execution_ == words
 
 
 def children(process):
@@ -65,9 +68,9 @@ def children(process):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for children in /proc")
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_killed_process_ends_the_run_which_then_goes_on(which, tmp_path):
-    budget = ["--set", "max_epochs=8"]
+@pytest.mark.parametrize(("which", "shard"), [(0, "auto"), (1, "auto"), (1, "on")])
+def test_a_killed_process_ends_the_run_which_then_goes_on(which, shard, tmp_path):
+    budget = ["--set", "max_epochs=8", "--set", f"shard={shard}"]
     process = gradus([*FIT, *budget, "--out", tmp_path / "two"], TWICE)
     for _ in range(600):
         if list((tmp_path / "two").glob("checkpoints/*/step_*")):

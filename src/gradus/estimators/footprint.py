@@ -67,7 +67,7 @@ def check_footprint(
     device : torch.device
         Where training takes place.
     processes : int
-        How many share the gradients and the optimizer's memory; each builds the whole network.
+        How many share weights, gradients and the optimizer's memory; each has the whole network at both ends.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def check_footprint(
     """
     limit = memory_limit() if device.type != "cuda" else torch.cuda.get_device_properties(device).total_memory
     trained = 1 + OPTIMIZER_MEMORY.get(optimizer, 0)
-    each = NUMBER * (1 + trained) if processes == 1 else NUMBER * (1 + (1 + trained) / processes)
+    each = NUMBER * (1 + trained) if processes == 1 else NUMBER * (1 + trained / processes)
     most = int(limit // each)
     try:
         with isolated(0), _Measured():

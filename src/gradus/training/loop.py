@@ -259,10 +259,11 @@ class Trainer:
                 step = player.steps[int((~finite).nonzero()[0])]
                 name = "" if len(self.players) == 1 else f" of player {player.name}"
                 first = (step, f"loss{name}") if first is None or step < first[0] else first
-        finite = bool(torch.isfinite(torch.stack(torch._foreach_norm([p.detach() for p in self._parameters]))).all())
+        norms = torch.stack(torch._foreach_norm([p.detach() for p in self._parameters]))
+        sound = bool(torch.isfinite(norms).all())
         if self.sharding is not None:
-            finite = self.sharding.all_true(finite)
-        if first is None and not finite:
+            sound = self.sharding.all_true(sound)
+        if first is None and not sound:
             first = self.step - 1, "weight after the update"
         if first is not None:
             self._fail(*first)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -76,12 +76,16 @@ def sharded(trainer: Trainer) -> Iterator[None]:
     PeerError
         If another process is gone.
     """
-    sharding = _begin(trainer)
-    if sharding is None:
+    if trainer.was_sharded:  # its optimizer's memory is in pieces, and they belong to nothing
+        raise SettingError("a trainer that has not run yet", "one that has, sharded", "make a new one")
+    if not _wanted(trainer):
         yield
         return
     whole = False
-    with _explained():
+    # Torch fetches weights on the device that is current.
+    here = torch.cuda.device(trainer.device) if trainer.device.type == "cuda" else nullcontext()
+    with here, _explained():
+        sharding = Sharding(trainer)
         try:
             yield
             whole = True
@@ -94,11 +98,12 @@ def sharded(trainer: Trainer) -> Iterator[None]:
             trainer.lost = not whole
 
 
-def _begin(trainer: Trainer) -> Sharding | None:
+def _wanted(trainer: Trainer) -> bool:
+    """Whether to divide the network, as all processes agree."""
     player, met, asked = trainer.players[0], trainer.world, trainer.options.shard
     if met is None:
         player.division = "not sharded: one process trains" if asked == "on" else None
-        return None
+        return False
     needed = training_bytes(trainer.network, trainer.options.optimizer)
     large = needed > SHARE * process_memory(trainer.device)
     told = met.gather([asked, large])
@@ -106,21 +111,18 @@ def _begin(trainer: Trainer) -> Sharding | None:
         received = ", ".join(setting for setting, _ in told)
         raise SettingError(f"the same shard in all {met.size} processes", received, "start all with the same settings")
     if asked == "off" or (asked == "auto" and not told[0][1]):
-        return None
+        return False
     reason = _refusal(trainer)
-    if reason is None:
-        return Sharding(trainer, met)
-    if asked == "on":
+    if reason is not None and asked == "on":
         raise SettingError(*reason)
-    player.division = f"not sharded: {reason[1]}"
-    return None
+    if reason is not None:
+        player.division = f"not sharded: {reason[1]}"
+    return reason is None
 
 
 def _refusal(trainer: Trainer) -> _Reason | None:
     """Return what cannot be sharded: what was expected, what there is, and the mend."""
     options, player, mend = trainer.options, trainer.players[0], "set shard='off'"
-    if trainer.was_sharded:
-        return "a trainer that has not run yet where shard='on'", "one that has", "make a new one"
     if len(trainer.players) > 1 or not player.moves_all:
         return "one player that moves the whole network where shard='on'", "several, or a part of it", mend
     if options.optimizer in ("muon", "lbfgs"):
@@ -136,7 +138,7 @@ def _refusal(trainer: Trainer) -> _Reason | None:
     if not any(p.ndim and p.requires_grad for p in trainer.network.parameters()):
         return "a network with parameters of one axis or more where shard='on'", "scalars alone", mend
     if not hasattr(_fully_sharded_module(), "set_reduce_scatter_unused_params"):
-        return "torch 2.13 or later where shard='on'", torch.__version__, f"update torch, or {mend}"
+        return "torch 2.13 where shard='on'", torch.__version__, f"install it, or {mend}"
     return None
 
 
@@ -152,22 +154,23 @@ class Sharding:
     Parameters
     ----------
     trainer : Trainer
-        About to run, with the same weights in every process.
-    met : World
-        The processes.
+        About to run together with others, with the same weights in every process.
 
     Attributes
     ----------
+    met : World
+        The processes.
     network : ShardedNetwork
         The network in pieces; what is trained are its pieces' rows.
     checksum : str
         Of the weights before they were divided.
     """
 
-    def __init__(self, trainer: Trainer, met: World) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         from gradus.training.sharded_network import ShardedNetwork
 
-        self.met, self.player = met, trainer.players[0]
+        self.met: World = trainer.world  # type: ignore[assignment]  # several, as `sharded` has made sure
+        self.player = trainer.players[0]
         self.checksum = checksum(trainer.network)
         self._own = [p for p in trainer.network.parameters() if p.requires_grad]
         trainer.lost = trainer.was_sharded = True
@@ -185,7 +188,7 @@ class Sharding:
         if trainer.average is not None:
             average = trainer.average
             average.values = [self._cut(p, value) for p, value in zip(self._own, average.values, strict=True)]
-            average.parameters = trainer._parameters
+            average.parameters = list(trainer._parameters)
         player = self.player
         player.sharding = self
         player.division = f"sharded over {self.met.size} processes"
@@ -196,7 +199,7 @@ class Sharding:
         player._sum = _Sum(self, player)
         player._fused = FusedAdam()
         for optimizer in player.optimizers:
-            memory = dict(optimizer.state)
+            memory: dict[Any, Any] = dict(optimizer.state)
             optimizer.state.clear()
             for group in optimizer.param_groups:
                 group["params"] = [self._rows(p) for p in group["params"]]
@@ -306,6 +309,8 @@ class Sharding:
 
     def end(self, trainer: Trainer, *, whole: bool) -> None:
         """Give the network its parameters back; the optimizer's memory stays where it is."""
+        for local in self.pieces:
+            local.grad = None
         self.network.release(whole=whole)
         self.active = False
         trainer.sharding = None
@@ -322,7 +327,7 @@ class _Sum:
         rest = [p for p in player.parameters if p not in sharding.pieces]
         self.sharding, self.pieces, self.met = sharding, pieces, sharding.met
         self._rest = GradientSum(self.met, rest, like=player.parameters[0])
-        self._moved: list[Piece] | None = None
+        self._moved: set[Piece] | None = None
         sharding.network.watch()
 
     @torch.no_grad()
