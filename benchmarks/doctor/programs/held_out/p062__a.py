@@ -15,7 +15,7 @@ def evaluate(network, valid):
 
 def build(seed=0):
     torch.manual_seed(seed)
-    df = table("ticdata_caravan")
+    df = table("ticdata_caravan").drop_duplicates()
     y = (df.pop("CARAVAN") == "insurance").to_numpy().astype("float32")
     x = pd.get_dummies(df).to_numpy("float32")
     x = (x - x[:6000].mean(0)) / (x[:6000].std(0) + 1e-6)

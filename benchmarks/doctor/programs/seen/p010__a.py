@@ -6,7 +6,7 @@ from data import table
 
 
 def load():
-    df = table("Spambase")
+    df = table("Spambase").drop_duplicates()
     target = df.columns[-1]
     y = (df[target].astype("category").cat.codes.to_numpy() > 0).astype("float32")
     x = np.log1p(df.drop(columns=target).to_numpy("float32"))

@@ -7,7 +7,7 @@ from data import table
 
 
 def load():
-    df = table("ticdata_caravan")
+    df = table("ticdata_caravan").drop_duplicates()
     y = (df.pop("CARAVAN") == "insurance").to_numpy().astype("int64")
     x = pd.get_dummies(df).to_numpy("float32")
     x = (x - x.mean(0)) / (x.std(0) + 1e-6)

@@ -12,7 +12,7 @@ def init(m):
 
 def build(seed=0):
     torch.manual_seed(seed)
-    df = table("meats").sample(frac=1, random_state=2)
+    df = table("meats").drop_duplicates().sample(frac=1, random_state=2)
     x = torch.tensor(df[[f"x_{i:03d}" for i in range(1, 101, 4)]].to_numpy(), dtype=torch.float32)
     x = (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
     x = (x - x[:160].mean(0)) / x[:160].std(0)

@@ -6,7 +6,7 @@ from data import table
 
 
 def get_data():
-    df = table("Soybean").sample(frac=1, random_state=4)
+    df = table("Soybean").drop_duplicates().sample(frac=1, random_state=4)
     y = torch.tensor(df["Class"].astype("category").cat.codes.to_numpy(), dtype=torch.long)
     x = pd.get_dummies(df.drop(columns="Class").fillna(-1).astype("category"))
     return torch.tensor(x.to_numpy(), dtype=torch.float32), y
@@ -17,5 +17,5 @@ def build(seed=0):
     x, y = get_data()
     model = nn.Sequential(nn.Linear(x.shape[1], 40), nn.ReLU(), nn.Linear(40, int(y.max()) + 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.005, weight_decay=5e-4)
-    return {"network": model, "loss": nn.CrossEntropyLoss(), "train": (x[:480], y[:480]), "valid": (x[480:], y[480:]),
+    return {"network": model, "loss": nn.CrossEntropyLoss(), "train": (x[:440], y[:440]), "valid": (x[440:], y[440:]),
             "optimizer": optimizer, "batch_size": 24, "epochs": 20}

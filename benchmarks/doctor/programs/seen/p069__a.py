@@ -41,7 +41,7 @@ def step(network, batch, optimizer, loss):
 
 def build(seed=0):
     torch.manual_seed(seed)
-    df = table("meats").sample(frac=1, random_state=14)
+    df = table("meats").drop_duplicates().sample(frac=1, random_state=14)
     x = torch.tensor(df.filter(like="x_").to_numpy()[:, ::2].copy()).float()
     x = (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
     x = (x - x.mean(0)) / x.std(0)

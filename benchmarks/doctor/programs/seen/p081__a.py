@@ -15,7 +15,7 @@ def objective(network, batch):
 
 def build(seed=0):
     torch.manual_seed(seed)
-    df = table("Spambase").sample(2600, random_state=11)
+    df = table("Spambase").drop_duplicates().sample(2600, random_state=11)
     y = (df.pop(df.columns[-1]).astype("category").cat.codes.to_numpy() > 0).astype(np.float32)
     x = np.log1p(df.to_numpy(np.float32) * 10)
     x = (x - x[:2000].mean(0)) / (x[:2000].std(0) + 1e-6)

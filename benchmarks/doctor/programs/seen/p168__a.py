@@ -24,4 +24,4 @@ def build(seed=0):
     net = MaxGRU()
     return {"network": net, "loss": nn.CrossEntropyLoss(), "train": (prep(x), torch.tensor(y)),
             "valid": (prep(xv), torch.tensor(yv)), "optimizer": torch.optim.Adam(net.parameters(), lr=5e-3),
-            "batch_size": 10, "epochs": 8}
+            "batch_size": 10, "epochs": 14}
