@@ -33,6 +33,7 @@ def check_examples(patient: Patient, task: Task, batch: Any) -> Iterator[Finding
         yield Finding("shared_state", moved[0] if moved else "network", seen, 0.85)
         return
     yield from _mixing(patient, batch, first)
+    yield from _tail(patient, batch, first, task)
     if task.sequence and task.kind == "classes":
         yield from _future(patient, batch, first, task)
         yield from _padding(patient, batch, task)
@@ -155,6 +156,37 @@ def _padding(patient: Patient, batch: Any, task: Task) -> Iterator[Finding]:
     if inside > 0.1:
         seen = f"{share:.0%} of the positions are padding (token {int(token)}), and {inside:.0%} of the loss's gradient"
         yield Finding("padding_leak", "loss", seen, 0.8)
+
+
+def _tail(patient: Patient, batch: Any, first: Tensor, task: Task) -> Iterator[Finding]:
+    """Cut the padding off short rows, and see whether their answers change."""
+    inputs = batch[0]
+    if inputs.ndim != 2 or inputs.is_floating_point() or inputs.shape[1] < 6 or len(batch) != 2:
+        return
+    ends = (inputs == inputs[:, -1].mode().values).flip(1).long().cumprod(1).sum(1)
+    lengths = inputs.shape[1] - ends
+    short = lengths <= 0.6 * inputs.shape[1]
+    if int(short.sum()) < 3 or float(ends.double().mean()) < 0.15 * inputs.shape[1] or len(lengths.unique()) < 3:
+        return
+    longest = max(1, int(lengths[short].max()))
+    answer = _answer(patient, (inputs[short][:, :longest], batch[1][short]))
+    whole = first[short]
+    if answer is None:
+        return
+    if answer.ndim == 3 and whole.ndim == 3:  # an answer a position
+        time = 1 if whole.shape[1] == inputs.shape[1] else 2
+        whole, answer = whole.narrow(time, 0, longest), answer.narrow(time, 0, longest)
+        real = torch.arange(longest) < lengths[short][:, None]
+        mask = real.unsqueeze(-1) if time == 1 else real.unsqueeze(1)
+        whole, answer = whole * mask, answer * mask
+    if answer.shape != whole.shape:
+        return
+    spread = float((first - first.mean(0)).abs().mean())
+    change = float((answer - whole).abs().mean()) / max(spread, 1e-12)
+    if change > 0.3:
+        share = float(ends.double().mean()) / inputs.shape[1]
+        seen = f"{share:.0%} of the positions are padding; without it answers change by {change:.2f} of their spread"
+        yield Finding("padding_leak", "network", seen, 0.6 if change < 0.8 else 0.75)
 
 
 def stateful(network: nn.Module) -> list[str]:

@@ -205,12 +205,13 @@ def check_step(patient: Patient) -> Iterator[Finding]:
 
 
 def has_players(patient: Patient) -> bool:
-    """Whether one call of the step trains several players in turn: it goes back, and steps, more than once."""
+    """Whether one call of the step trains several players: it goes back more than once, for losses of its own."""
     if patient.step is None or len(list(patient.network.children())) < 2:
         return False
     watch = watch_steps(patient, 3)
     calls = max(1, len(watch.events))
-    return watch.counts["backward"] >= 2 * calls and watch.counts["step"] >= 2 * calls
+    own = watch.counts["step"] >= 2 * calls or patient.loss is None
+    return watch.counts["backward"] >= 2 * calls and own
 
 
 def _left_behind(watch: StepWatch, patient: Patient) -> Iterator[Finding]:

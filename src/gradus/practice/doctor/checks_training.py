@@ -58,6 +58,8 @@ class Course:
     def poor(self) -> bool:
         """Whether the network does much worse than a simple model, or learns nothing."""
         skill, known = self.base.skill, self.known
+        if self.judge.task.kind == "other" and skill > 100:
+            return True
         if not self.base.finite:
             return True
         if math.isfinite(known) and math.isfinite(skill) and known > 0.1:
@@ -82,10 +84,12 @@ def check_training(
     findings = list(_non_finite(course, fresh, first_batch))
     course.reference = reference_skill(patient, task) if patient.plain else {}
     findings += _data_tells(course, patient, task)
+    findings += _renamed(course, patient, task)
     table = _table_of(patient, first_batch) if base.finite and patient.plain else []
     if treat and patient.plain:
         findings += _treated(course, fresh, deadline)
     findings += _schedule(course)
+    findings += _endless(course)
     findings += _still(course, fresh())
     findings += _weights(course, fresh())
     findings += _layers(course, table)
@@ -148,6 +152,34 @@ def _data_tells(course: Course, patient: Patient, task: Task) -> Iterator[Findin
         yield Finding("destructive_augmentation", "train", shown, 0.6)
 
 
+@torch.no_grad()
+def _renamed(course: Course, patient: Patient, task: Task) -> Iterator[Finding]:
+    """Find validation answers that would be right if classes had other numbers there."""
+    skill = course.base.skill
+    if task.kind != "classes" or task.sequence or patient.valid is None or not course.base.finite:
+        return
+    if not (math.isfinite(course.train_skill) and course.train_skill > 0.4 and skill < 0.5 * course.train_skill):
+        return
+    parts = patient.valid.rows(2000)
+    if len(parts) != 2:
+        return
+    from scipy.optimize import linear_sum_assignment
+
+    patient.network.eval()
+    named, truth = patient.forward(parts).argmax(task.axis), parts[1].reshape(len(parts[1])).long()
+    table = torch.zeros(task.classes, task.classes)
+    table.index_put_((named, truth.clamp(0, task.classes - 1)), torch.ones(len(truth)), accumulate=True)
+    rows, columns = linear_sum_assignment(-table.numpy())
+    best = float(table.numpy()[rows, columns].sum() / len(truth))
+    right = float(table.diag().sum() / len(truth))
+    chance = float(table.sum(0).max() / len(truth))
+    if best > right + 0.3 and best - chance > 0.5 * course.train_skill * (1 - chance):
+        seen = (
+            f"{right:.0%} of the validation answers are right, and {best:.0%} if classes are numbered otherwise there"
+        )
+        yield Finding("wrong_target_coding", "valid targets", seen, 0.9)
+
+
 def _at(trial: Trial, step: int) -> dict[str, Any]:
     """Return the last judgement at or before a step."""
     rows = [row for row in trial.epochs if row["step"] <= step]
@@ -171,8 +203,8 @@ def _treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> I
     """Try what seems likely, the likeliest first, while time is left."""
     sample = fresh()
     poor = course.poor
-    if not poor and not math.isfinite(course.base.skill):
-        return
+    if not poor and (not math.isfinite(course.base.skill) or course.judge.task.kind == "other"):
+        return  # of an unknown loss, a lower one is no proof that something was wrong
     planned = []
     for treatment in TREATMENTS:
         prior = treatment.prior(sample)
@@ -279,6 +311,16 @@ def _schedule(course: Course) -> Iterator[Finding]:
         yield Finding("schedule", "optimizer", seen, 0.85)
 
 
+def _endless(course: Course) -> Iterator[Finding]:
+    """Find a loss that falls and falls below zero: one that can be lowered without coming near the targets."""
+    base = course.base
+    low = min((v for v in base.losses if math.isfinite(v)), default=0.0)
+    first = abs(base.head()) + 1
+    if low < -100 * first or (low < -20 * first and course.poor):
+        seen = f"the loss goes from {base.head(1):.3g} to {low:.3g}, with no floor in sight"
+        yield Finding("wrong_loss", "loss", seen, 0.9)
+
+
 def _still(course: Course, start: Patient) -> Iterator[Finding]:
     """Find parameters that have hardly moved in the whole of the training."""
     base = course.base
@@ -298,9 +340,7 @@ def _layers(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
         return
     for row in table:
         if row["kind"] in ("ReLU", "ReLU6") and row["dead"] > 0.9:
-            yield Finding(
-                "dead_units", row["layer"], f"{row['dead']:.0%} of the units are zero for every example", 0.72
-            )
+            yield Finding("dead_units", row["layer"], f"{row['dead']:.0%} of the units are zero for every example", 0.6)
         if row["saturated"] > 0.8 and row["kind"] in ("Sigmoid", "Tanh"):
             yield Finding(
                 "saturated_units", row["layer"], f"{row['saturated']:.0%} of the values sit at the ends", 0.66
