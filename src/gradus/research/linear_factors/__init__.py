@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradus.research.linear_factors.factor_analysis import FactorAnalysis, ProbabilisticPCA
+from gradus.research.linear_factors.ica import ICA, amari_index
 from gradus.research.linear_factors.pca import PCA
 
-__all__ = ["PCA", "FactorAnalysis", "ProbabilisticPCA"]
+__all__ = ["ICA", "PCA", "FactorAnalysis", "ProbabilisticPCA", "amari_index"]
