@@ -14,9 +14,11 @@ import torch
 from torch import nn
 
 from gradus import MLPClassifier, load
+from gradus.applications.vision.transfer import RatedPlayer
 from gradus.core.errors import NonFiniteError, PeerError, SettingError
-from gradus.core.randomness import generator, isolated
+from gradus.core.randomness import derive, generator, isolated
 from gradus.core.trees import flatten
+from gradus.data.batches import TensorBatches
 from gradus.estimators import footprint
 from gradus.networks import MLP, CategoricalHead, HeadedNetwork
 from gradus.networks.convolutional import ConvNet, ResNet
@@ -24,7 +26,8 @@ from gradus.networks.recurrent import RecurrentNetwork, SequenceFeatures
 from gradus.networks.transformer import Transformer
 from gradus.training import sharding
 from gradus.training.checkpoints import CheckpointStore
-from gradus.training.losses import Loss
+from gradus.training.loop import Trainer
+from gradus.training.losses import Loss, head_loss
 from gradus.training.observers import observed_by
 from gradus.training.options import TrainingOptions
 from gradus.training.player import Player
@@ -215,6 +218,32 @@ def test_networks_of_all_kinds_are_divided_and_put_together_again(name, tmp_path
     assert_divided(tmp_path, build, **EXACT)
 
 
+def test_a_frozen_layer_stays_and_a_slow_one_is_slow(tmp_path):
+    def build():
+        network = classifier(dtype=DOUBLE)
+        first, last = network.body.layers[0], network.body.layers[2]
+        for parameter in first.parameters():
+            parameter.requires_grad_(False)
+        options = TrainingOptions(batch_size=8, learning_rate=0.05, weight_decay=0.1, shard="on", optimizer="momentum")
+        loss = head_loss(network.head)
+        player = RatedPlayer("network", network, loss, options, slow=last, rate=0.1, seed=derive(0, "loss"))
+        return network, player, options
+
+    def fit(rank=0):
+        network, player, options = build()
+        batches = TensorBatches(rows(27, dtype=DOUBLE), batch_size=8, seed=derive(0, "order"))
+        Trainer(network, [player], batches, replace(options, max_epochs=3)).run()
+        return {"tensors": dict(network.state_dict())}
+
+    together(tmp_path, fit)
+    start, alone = build()[0].state_dict(), fit()["tensors"]
+    for name, value in tensors_of(tmp_path, 1).items():
+        torch.testing.assert_close(value, alone[name], **EXACT)
+    assert torch.equal(alone["body.layers.0.weight"], start["body.layers.0.weight"])
+    moved = {name: float((value - start[name]).abs().max()) for name, value in alone.items()}
+    assert 0.01 < moved["body.layers.2.weight"] < moved["head.linear.weight"]
+
+
 def looks(network):
     """What a network is, but for the values of its parameters."""
     return [
@@ -387,7 +416,7 @@ def test_each_process_holds_half_of_weights_gradients_and_memory(tmp_path):
 # -- positions ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("momentum", marks=pytest.mark.slow)])
 def test_a_stopped_training_goes_on_to_the_same_bits(optimizer, tmp_path):
     settings = {"optimizer": optimizer, "schedule": "plateau", "shard": "on"}
 
