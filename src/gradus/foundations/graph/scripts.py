@@ -54,14 +54,14 @@ def picture_of_script(place: str) -> Picture:
 @contextlib.contextmanager
 def _running(path: Path) -> Iterator[None]:
     """Lend the script its own folder and arguments, and keep what it prints out of the answer."""
-    folders, arguments = sys.path[:], sys.argv
+    folders, arguments, bytecode = sys.path[:], sys.argv, sys.dont_write_bytecode
     sys.path.insert(0, str(path.parent))
-    sys.argv = [str(path)]
+    sys.argv, sys.dont_write_bytecode = [str(path)], True
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        sys.path[:], sys.argv = folders, arguments
+        sys.path[:], sys.argv, sys.dont_write_bytecode = folders, arguments, bytecode
         sys.modules.pop(path.stem, None)
 
 

@@ -544,3 +544,4 @@ if (asked.get("show")) { $("show").value = state.show = asked.get("show"); heat(
 if (asked.get("find")) find(asked.get("find"));
 if (asked.get("step")) go(+asked.get("step"));
 document.documentElement.dataset.ready = "yes";
+document.documentElement.dataset.took = performance.now().toFixed(0);  // milliseconds from opening to drawn
