@@ -111,7 +111,7 @@ def ask(command: str, row: Row, limit: float) -> Row:
     if answer is None:
         return kept | {"verdict": None, "causes": [], "trouble": trouble}
     findings = answer.get("findings", [])
-    places = [json.dumps(f.get("place", "")) for f in findings[:1]]
+    places = [json.dumps({k: f.get(k, "") for k in ("place", "line")}) for f in findings[:1]]
     return kept | {
         "verdict": answer["verdict"],
         "causes": [f.get("cause") for f in findings],
@@ -251,7 +251,8 @@ def main() -> None:
         kept = json.loads(given.output.read_text("utf-8"))
         if kept.get("doctor") == mark:
             now = {r["file"]: checksum(PROGRAMS / r["file"]) for r in rows}
-            answers = {a["file"]: a for a in kept["answers"] if now.get(a["file"]) == a["checksum"]}
+            whole = [a for a in kept["answers"] if a["verdict"] is not None]  # what gave no answer is asked again
+            answers = {a["file"]: a for a in whole if now.get(a["file"]) == a["checksum"]}
     todo = [r for r in rows if r["file"] not in answers]
     with ThreadPoolExecutor(given.jobs) as pool:
         waiting = {pool.submit(ask, given.command, r, given.timeout): r for r in todo}
