@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from gradus.research.generative import IWAE, VAE, SigmoidBeliefNet
+from gradus.research.generative import GAN, IWAE, VAE, MomentMatchingNetwork, SemiSupervisedVAE, SigmoidBeliefNet
 
 QUICK = {"hidden": (8,), "max_epochs": 2}
 SKIPPED = {"check_array_api_input"}  # needs SCIPY_ARRAY_API
@@ -17,6 +17,9 @@ SKIPPED = {"check_array_api_input"}  # needs SCIPY_ARRAY_API
         VAE(**QUICK, n_components=2, bound_samples=5),
         pytest.param(IWAE(**QUICK, n_components=2, samples=2, bound_samples=5), marks=pytest.mark.slow),
         SigmoidBeliefNet(**QUICK, samples=2, bound_samples=5),
+        MomentMatchingNetwork(**QUICK),
+        GAN(**QUICK),
+        SemiSupervisedVAE(hidden=(16,), n_components=2, max_epochs=20, learning_rate=0.03, batch_size=32),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
