@@ -3,136 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch import nn
 
 from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.hearing import StepWatch, heard
 from gradus.practice.doctor.patient import Patient, stored
 
-__all__ = ["StepWatch", "check_step", "has_players", "minds_mode"]
+__all__ = ["check_step", "has_players", "minds_mode"]
 
 STEPS = 24
 SENTINEL = 1e3
-
-
-@dataclass
-class StepWatch:
-    """What happened in each call of the step: events in order, and numbers.
-
-    Attributes
-    ----------
-    events : list of list of str
-        ``zero``, ``backward``, ``clip``, ``step`` in the order in which they came, a list a call.
-    kept : list of bool
-        Whether gradients of before the call were still in those that the optimizer used.
-    raw, used : list of float
-        Norm of the gradient after backward, and when the optimizer took it.
-    moved : list of float
-        How far parameters moved, relative to their size.
-    training : list of list of bool
-        Mode of the network at each of its calls.
-    still : list of str
-        Parameters that never moved.
-    graded : set of str
-        Parameters that had a gradient when an optimizer stepped.
-    everywhere : float
-        Steps in which every parameter of the network had a gradient for the optimizer that took it.
-    """
-
-    events: list[list[str]] = field(default_factory=list)
-    kept: list[bool] = field(default_factory=list)
-    raw: list[float] = field(default_factory=list)
-    used: list[float] = field(default_factory=list)
-    moved: list[float] = field(default_factory=list)
-    training: list[list[bool]] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    changed_data: bool = False
-    still: list[str] = field(default_factory=list)
-    graded: set[str] = field(default_factory=set)
-    everywhere: float = 0.0
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How often each event came in all."""
-        return {name: sum(e.count(name) for e in self.events) for name in ("zero", "backward", "clip", "step")}
-
-
-@contextmanager
-def _patched(watch: StepWatch, patient: Patient) -> Iterator[None]:
-    """Hear of every backward, zero_grad, clipping and optimizer step, and put all functions back at the end."""
-    parameters = [p for p in patient.network.parameters() if p.requires_grad]
-    backward, engine = Tensor.backward, torch.autograd.backward
-    clips = {name: getattr(nn.utils, name) for name in ("clip_grad_norm_", "clip_grad_value_")}
-    inside = [False]
-
-    def norm() -> float:
-        found = [p.grad.norm() for p in parameters if p.grad is not None]
-        return float(torch.stack(found).norm()) if found else 0.0
-
-    def heard(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            outer, inside[0] = inside[0], True
-            try:
-                value = function(*arguments, **named)
-            finally:
-                inside[0] = outer
-            if not outer:
-                watch.events[-1].append("backward")
-                watch.raw.append(norm())
-            return value
-
-        return call
-
-    def clip(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            watch.events[-1].append("clip")
-            return function(*arguments, **named)
-
-        return call
-
-    def cleared(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            watch.events[-1].append("zero")
-            return function(*arguments, **named)
-
-        return call
-
-    names = {id(p): n for n, p in patient.network.named_parameters()}
-
-    def stepping(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        watch.events[-1].append("step")
-        watch.used.append(norm())
-        own = [p for group in optimizer.param_groups for p in group["params"] if id(p) in names]
-        graded = [p for p in own if p.grad is not None and bool((p.grad != 0).any())]
-        watch.graded |= {names[id(p)] for p in graded}
-        watch.everywhere += bool(own) and len(graded) == len(own) == len(parameters)
-
-    owners: list[Any] = [*patient.optimizers, patient.network, *patient.network.children()]
-    handles: list[Any] = [register_optimizer_step_pre_hook(stepping)]
-    mode = patient.network.register_forward_pre_hook(lambda m, _: watch.training[-1].append(m.training))
-    Tensor.backward, torch.autograd.backward = heard(backward), heard(engine)  # type: ignore[method-assign]
-    for name, function in clips.items():
-        setattr(nn.utils, name, clip(function))
-        setattr(nn.utils.clip_grad, name, clip(function))
-    for owner in owners:
-        owner.__dict__["zero_grad"] = cleared(owner.zero_grad)
-    try:
-        yield
-    finally:
-        Tensor.backward, torch.autograd.backward = backward, engine  # type: ignore[method-assign]
-        for name, function in clips.items():
-            setattr(nn.utils, name, function)
-            setattr(nn.utils.clip_grad, name, function)
-        for owner in owners:
-            owner.__dict__.pop("zero_grad", None)
-        for handle in [*handles, mode]:
-            handle.remove()
 
 
 def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
@@ -145,7 +29,7 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
     patient.network.train()
     order = torch.Generator().manual_seed(0)
     done = 0
-    with _patched(watch, patient):
+    with heard(watch, patient.network, patient.optimizers):
         while done < steps:
             begun = done
             for batch in patient.train.batches(order):

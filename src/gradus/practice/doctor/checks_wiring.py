@@ -363,14 +363,19 @@ def _tiny_batches(patient: Patient, batch: Any) -> Iterator[Finding]:
     if not norms:
         return
     counts: dict[str, int] = {}
+    calls: dict[str, int] = {}
+    parents = {n: n.rpartition(".")[0] for n, _ in norms}
 
     def count(name: str) -> Any:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            counts[name] = min(counts.get(name, 1 << 30), inputs[0].numel() // inputs[0].shape[1])
+            calls[name] = calls.get(name, 0) + 1
+            if name in parents:
+                counts[name] = min(counts.get(name, 1 << 30), inputs[0].numel() // inputs[0].shape[1])
 
         return hook
 
-    handles = [m.register_forward_pre_hook(count(n)) for n, m in norms]
+    watched = [*norms, *((p, patient.network.get_submodule(p)) for p in set(parents.values()))]
+    handles = [m.register_forward_pre_hook(count(n)) for n, m in watched]
     try:
         patient.network.eval()
         with torch.no_grad():
@@ -378,6 +383,11 @@ def _tiny_batches(patient: Patient, batch: Any) -> Iterator[Finding]:
     finally:
         for handle in handles:
             handle.remove()
+    for name, parent in parents.items():
+        if calls.get(name, 0) > 1 and calls.get(parent, 0) <= 1:
+            seen = f"its running statistics mix those of {calls[name]} places where it is called in one pass"
+            yield Finding("shared_state", name, seen, 0.75)
+            break
     if counts:
         name = min(counts, key=lambda n: counts[n])
         rows = len(parts_of(batch)[0])
