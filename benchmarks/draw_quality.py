@@ -33,10 +33,11 @@ TITLES = {
     "resnet-cifar": "residual network",
     "small": "transformer, 4 layers, 128 wide, context 64, 2,000 steps of 12 windows",
     "small-muon": "the same, trained by Muon",
+    "small-mixed": "that, averaged with n-grams",
     "lstm": "LSTM of equal size, the same windows and steps",
     "ngram": "modified Kneser-Ney n-grams",
     "best-cpu": "ten minutes on two cores",
-    "mixture": "the same, mixed with n-grams",
+    "mixture": "the same, averaged with n-grams",
     "gpu": "transformer, 6 layers, 384 wide, context 256, 5,000 steps of 64 windows",
 }
 
