@@ -36,4 +36,4 @@ def build(seed=0):
     x, xv = (torch.tensor(a).unsqueeze(1).float() / 100 - 0.8 for a in (x, xv))
     net = LeNet1()
     return {"network": net, "loss": nn.CrossEntropyLoss(), "train": (x, torch.tensor(y)), "valid": (xv, torch.tensor(yv)),
-            "optimizer": torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9), "batch_size": 40, "epochs": 10}
+            "optimizer": torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9), "batch_size": 40, "epochs": 10}
