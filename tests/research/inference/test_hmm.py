@@ -13,6 +13,7 @@ from gradus.research.inference.chains import Chain, best_paths, forward_backward
 from gradus.research.inference.em import run_em
 from gradus.research.inference.emissions import CategoricalFamily, GaussianFamily, MixtureFamily
 from gradus.research.inference.hidden_markov import hidden_markov_init, hidden_markov_step
+from gradus.research.inference.scaled_chains import worth_cutting
 from gradus.research.inference.sequences import layout_of
 
 FAILURE = 1e-5
@@ -386,3 +387,30 @@ def test_other_mistakes_get_a_sentence():
         model.predict([np.zeros((3, 1))], lengths=[3])
     with pytest.raises(SettingError, match="for mixtures"):
         HiddenMarkovModel(emission="mixture", covariance="tied").fit([np.arange(9.0)])
+
+
+# ---- long sequences ----
+
+
+@pytest.mark.parametrize("lengths", [[1000], [3, 900, 1, 405, 900]], ids=str)
+@pytest.mark.parametrize("dtype", MAKERS.values(), ids=MAKERS)
+def test_long_sequences_in_pieces_are_what_logarithms_say(lengths, dtype):
+    chain, layout = chain_of(5), layout_of(lengths)
+    assert worth_cutting(layout, 5)
+    logs = 3 * torch.randn(5, sum(lengths), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    logs[0, ::7] = -torch.inf
+    exact = forward_backward(chain, logs, layout, "log")
+    found = forward_backward(chain, logs.to(dtype), layout)
+    tolerance = 1e-9 if dtype == torch.float64 else 1e-3
+    np.testing.assert_allclose(found.log_likelihood, exact.log_likelihood, rtol=tolerance)
+    np.testing.assert_allclose(found.states, exact.states, atol=tolerance)
+    np.testing.assert_allclose(found.transitions, exact.transitions, atol=100 * tolerance)
+
+
+def test_a_long_sequence_that_scaling_loses_is_found():
+    chain = Chain(torch.tensor([1.0, 0.0]).double(), torch.eye(2).double())
+    logs = torch.zeros(2, 600, dtype=torch.float64)
+    logs[0, 300] = -2000.0  # the only state there can be explains it badly
+    found = forward_backward(chain, logs, layout_of([600]))
+    assert float(found.log_likelihood) == pytest.approx(-2000)
+    np.testing.assert_allclose(found.states[0], 1)

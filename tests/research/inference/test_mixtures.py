@@ -272,6 +272,13 @@ def test_binary_samples_have_the_distribution():
     assert p_value(alone) < FAILURE
 
 
+def test_a_pixel_never_seen_on_is_not_impossible():
+    X = np.repeat([[1.0, 0.0], [0.0, 0.0]], 20, 0)
+    model = BernoulliMixture(n_components=2, random_state=0).fit(X)
+    assert -10 < model.score_samples([[1.0, 1.0]])[0] < -3
+    assert np.isneginf(BernoulliMixture(smoothing=0.0, random_state=0).fit(X).score_samples([[1.0, 1.0]])[0])
+
+
 def test_grey_pixels_are_cut_or_refused():
     X = load_digits().images[:200]
     model = BernoulliMixture(n_components=4, threshold=7.5, random_state=0).fit(X)

@@ -210,11 +210,11 @@ def map_estimate(
     def climb() -> Tensor:
         search.zero_grad()
         loss = -log_joint(z).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     with torch.enable_grad():
-        search.step(climb)  # type: ignore[no-untyped-call]
+        search.step(climb)
         value = log_joint(z)
         slope = torch.autograd.grad(value.sum(), z)[0]
     return MAPEstimate(z.detach(), value.detach(), slope.norm())

@@ -13,6 +13,7 @@ from gradus.research.inference.gaussian_moments import block_rows, normalize_
 
 __all__ = [
     "BernoulliMixtureState",
+    "average_row",
     "bernoulli_log_joint",
     "bernoulli_mixture_init",
     "bernoulli_mixture_step",
@@ -74,6 +75,17 @@ def _terms(state: BernoulliMixtureState) -> tuple[Tensor, Tensor, tuple[Tensor, 
     return odds, offset, (ones, zeros) if bool(sure.any()) else None
 
 
+def average_row(X: Float[Tensor, "rows features"]) -> Float[Tensor, " features"]:
+    """Return each column's share of ones, half a row of each kind added: a column never seen on is not impossible.
+
+    Examples
+    --------
+    >>> average_row(torch.tensor([[1.0, 0.0], [1.0, 0.0]])).numpy().round(2).tolist()
+    [0.83, 0.17]
+    """
+    return (X.sum(0, dtype=torch.float64) + 0.5) / (len(X) + 1)
+
+
 def bernoulli_mixture_init(
     X: Float[Tensor, "rows features"],
     labels: Int[Tensor, " rows"],
@@ -102,7 +114,7 @@ def bernoulli_mixture_init(
     sums = torch.zeros(components, X.shape[1], dtype=torch.float64, device=X.device)
     sums.index_add_(0, labels, X.double())
     counts = torch.bincount(labels, minlength=components).double()
-    return _maximize(counts, sums, X.mean(0, dtype=torch.float64), smoothing)
+    return _maximize(counts, sums, average_row(X), smoothing)
 
 
 def bernoulli_mixture_step(
@@ -130,7 +142,7 @@ def bernoulli_mixture_step(
     smoothing : float
         *a*, in rows: 0 is maximum likelihood.
     overall : Tensor of shape (features,)
-        :math:`\bar x`; computed where absent.
+        :math:`\bar x`; `average_row` where absent.
 
     Returns
     -------
@@ -152,7 +164,7 @@ def bernoulli_mixture_step(
     Goodfellow et al. 2016, §3.9.6, §19.2; Bishop 2006, §9.3.3; Juan & Vidal 2004 (smoothing).
     """
     k = len(state.weights)
-    overall = X.mean(0, dtype=torch.float64) if overall is None else overall
+    overall = average_row(X) if overall is None else overall
     counts = torch.zeros(k, dtype=torch.float64, device=X.device)
     sums = torch.zeros(k, X.shape[1], dtype=torch.float64, device=X.device)
     total = torch.zeros((), dtype=torch.float64, device=X.device)

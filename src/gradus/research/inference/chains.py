@@ -12,18 +12,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gradus.research.inference.scaled_chains import Chain, scaled_sums, sums_in_pieces, worth_cutting
 from gradus.research.inference.sequences import Layout, layout_of
 
 __all__ = ["Chain", "ChainPosterior", "Method", "best_paths", "forward_backward"]
 
 Method = Literal["auto", "scaled", "log"]
-
-
-class Chain(NamedTuple):
-    r"""A Markov chain: :math:`p(z_1 = i)` of shape (states,), and :math:`p(z_{t+1} = j \mid z_t = i)`, row i."""
-
-    start: Tensor
-    transitions: Tensor
 
 
 class ChainPosterior(NamedTuple):
@@ -85,6 +79,10 @@ def forward_backward(
     """
     if method == "log":
         return _in_logarithms(chain, log_emissions, layout)
+    if worth_cutting(layout, len(chain.start)):
+        whole = ChainPosterior(*sums_in_pieces(chain, log_emissions, layout))
+        if bool(whole.log_likelihood.isfinite().all()):
+            return whole
     found, alpha, after = _scaled(chain, log_emissions, layout)
     lost = ~found.log_likelihood.isfinite()
     kept = found.transitions
@@ -113,39 +111,12 @@ def _columns(layout: Layout, chosen: Tensor, part: Layout) -> Tensor:
 
 
 def _scaled(chain: Chain, logs: Tensor, layout: Layout) -> tuple[ChainPosterior, Tensor, Tensor]:
-    top = logs.amax(0)
-    top = torch.where(top.isfinite(), top, 0.0)
-    emitted = (logs - top).exp_()
-    start, forth = chain.start.to(logs.dtype), chain.transitions.to(logs.dtype)
-    back = forth.T.contiguous()
-    alpha, norms = torch.empty_like(emitted), torch.empty_like(top)
-    spans = list(zip(layout.offsets, layout.active, strict=True))
-    for t, (place, n) in enumerate(spans):
-        here, norm = alpha[:, place : place + n], norms[place : place + n]
-        if t:
-            before = spans[t - 1][0]
-            torch.mm(back, alpha[:, before : before + n], out=here)
-            here.mul_(emitted[:, place : place + n])
-        else:
-            torch.mul(emitted[:, :n], start[:, None], out=here)
-        torch.sum(here, 0, out=norm)
-        here.div_(norm)
-    each = norms.log().double().add_(top)
+    starts = chain.start.to(logs.dtype)[:, None].expand(-1, layout.active[0])
+    sums = scaled_sums(chain, logs, layout, starts, None)
     likelihood = torch.zeros(len(layout.lengths), dtype=torch.float64, device=logs.device)
-    likelihood.index_add_(0, layout.sequence, each)
-    after = emitted.div_(norms)  # p(x_t | j) beta_t(j), once beta is known
-    states = torch.empty_like(alpha)
-    beta, reached = torch.ones_like(alpha[:, :0]), 0
-    for place, n in reversed(spans):
-        if n > reached:
-            beta = torch.cat([beta, beta.new_ones(len(beta), n - reached)], 1)
-            reached = n
-        torch.mul(alpha[:, place : place + n], beta, out=states[:, place : place + n])
-        follow = after[:, place : place + n].mul_(beta)
-        if place:
-            beta = forth @ follow
-    transitions = _pairs(chain, alpha, after, layout)
-    return ChainPosterior(likelihood, states, transitions), alpha, after
+    likelihood.index_add_(0, layout.sequence, sums.each)
+    transitions = _pairs(chain, sums.alpha, sums.after, layout)
+    return ChainPosterior(likelihood, sums.states, transitions), sums.alpha, sums.after
 
 
 def _pairs(chain: Chain, alpha: Tensor, after: Tensor, layout: Layout) -> Tensor:

@@ -53,7 +53,7 @@ def component_exhibit(
     table = pd.DataFrame(centers[order], columns=columns, index=labels).iloc[:MOST_PICTURES, :MOST_COLUMNS]
     deviation = centers.std(0)
     z = ((centers - centers.mean(0)) / np.where(deviation > 0, deviation, 1.0))[order][:MOST_PICTURES, :MOST_COLUMNS]
-    heat = {"type": "heatmap", "z": [floats(row) for row in z], "x": [plain(c) for c in table.columns]}
+    heat: dict[str, Any] = {"type": "heatmap", "z": [floats(row) for row in z], "x": [plain(c) for c in table.columns]}
     heat |= {"y": list(table.index), "zmid": 0, "colorscale": "RdBu", "colorbar": {"title": {"text": "deviations"}}}
     layout = {"xaxis": axis("column"), "yaxis": axis("", autorange="reversed"), "height": 160 + 24 * len(table)}
     caption += " Colours compare components within a column."
@@ -106,7 +106,7 @@ def transition_exhibit(transitions: Floats) -> Exhibit:
     [[1.0, 0.0], [0.0, 1.0]]
     """
     states = [f"state {k}" for k in range(len(transitions))]
-    heat = {"type": "heatmap", "z": [floats(row) for row in transitions], "x": states, "y": states}
+    heat: dict[str, Any] = {"type": "heatmap", "z": [floats(row) for row in transitions], "x": states, "y": states}
     heat |= {"zmin": 0, "zmax": 1, "colorscale": "Blues"}
     layout = {"xaxis": axis("next"), "yaxis": axis("present", autorange="reversed")}
     table = pd.DataFrame(transitions.round(4), columns=states)

@@ -25,6 +25,7 @@ from gradus.estimators.exhibits import Exhibit
 from gradus.estimators.inputs import share
 from gradus.research.inference.bernoullis import (
     BernoulliMixtureState,
+    average_row,
     bernoulli_log_joint,
     bernoulli_mixture_init,
     bernoulli_mixture_step,
@@ -103,7 +104,7 @@ class MixtureEstimator(DensityMixin, Estimator):
         fewest = max(2, self.n_components) if reset else 1
         array = validate_data(self, X, reset=reset, dtype=np.float64, order="C", ensure_min_samples=fewest)
         if reset:
-            self.row_shape_ = [int(size) for size in shape[1:]] if stacked else [array.shape[1]]
+            self.row_shape_: list[int] = [int(size) for size in shape[1:]] if stacked else [array.shape[1]]
         return self._encode(share(array))
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -349,7 +350,7 @@ class BernoulliMixture(MixtureEstimator):
 
     def _prepare(self, X: Tensor) -> tuple[Tensor, Callable[[Any], tuple[Any, EMInfo]]]:
         rows = X.to(getattr(torch, self.precision))
-        step = partial(bernoulli_mixture_step, X=rows, smoothing=self.smoothing, overall=X.mean(0))
+        step = partial(bernoulli_mixture_step, X=rows, smoothing=self.smoothing, overall=average_row(X))
         return rows, step
 
     def _start(self, X: Tensor, source: torch.Generator) -> BernoulliMixtureState:
