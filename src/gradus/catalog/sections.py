@@ -41,6 +41,7 @@ SECTIONS: dict[str, str] = {
     "6.5": "Back-Propagation and Other Differentiation Algorithms",
     "6.5.1": "Computational Graphs",
     "6.5.6": "General Back-Propagation",
+    "6.5.9": "Differentiation outside the Deep Learning Community",
     "6.5.10": "Higher-Order Derivatives",
     "7": "Regularization for Deep Learning",
     "7.1": "Parameter Norm Penalties",

@@ -22,7 +22,8 @@ STYLE = (Path(__file__).parent / "templates" / "drawing.css").read_text("utf-8")
 def planned(picture: Picture) -> tuple[dict[str, dict[str, Any]], Plan, set[str]]:
     """Return labels, plan, and the groups that are open at first."""
     written = labels(picture)
-    plan = make_plan(picture, {item: (label["w"], label["h"]) for item, label in written.items()})
+    sizes = {item: (label["w"], label["h"]) for item, label in written.items()}
+    plan = make_plan(picture, sizes, {g.key: written[f"g{g.key}"]["caption"] for g in picture.groups})
     return written, plan, opened_at_first(picture)
 
 
@@ -79,6 +80,7 @@ def _group_label(group: Group, inside: list[int], picture: Picture) -> dict[str,
         "mark": lines[2],
         "w": _width(lines, 140) + 26,
         "h": 65 if group.mark else 50,
+        "caption": round(6.2 * len(lines[0]) + 6.8 * len(lines[2])) + 52,
         "last": max(inside, default=-1),
         "out": out,
     }

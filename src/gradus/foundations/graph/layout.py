@@ -54,6 +54,7 @@ class Plan:
     parents: dict[str, str]  # group to the group around it
     homes: list[str]  # node to its group
     edges: list[tuple[int, int]]
+    captions: dict[str, int] = field(default_factory=dict)  # room that the title of an open group takes
 
 
 @dataclass
@@ -69,7 +70,9 @@ class Placed:
 # ---- the plan ----
 
 
-def make_plan(picture: Picture, sizes: Mapping[str, tuple[int, int]]) -> Plan:
+def make_plan(
+    picture: Picture, sizes: Mapping[str, tuple[int, int]], captions: Mapping[str, int] | None = None
+) -> Plan:
     """Plan every level of a picture.
 
     Parameters
@@ -78,6 +81,8 @@ def make_plan(picture: Picture, sizes: Mapping[str, tuple[int, int]]) -> Plan:
         The graph.
     sizes : mapping
         Width and height of each item ``n<number>`` and ``g<key>`` when closed.
+    captions : mapping, optional
+        Least width of groups when open, by their keys.
     """
     parents = {g.key: g.parent for g in picture.groups}
     homes = [n.group for n in picture.nodes]
@@ -97,7 +102,7 @@ def make_plan(picture: Picture, sizes: Mapping[str, tuple[int, int]]) -> Plan:
             links[key][a, b, u] = None
     light = {f"n{n.number}" for n in picture.nodes if n.kind not in ("operation", "input")}
     levels = {key: _level(key, items[key], list(links[key]), light) for key in items}
-    return Plan(levels, dict(sizes), parents, homes, edges)
+    return Plan(levels, dict(sizes), parents, homes, edges, dict(captions or {}))
 
 
 def _chain(group: str, parents: Mapping[str, str]) -> list[str]:
@@ -244,7 +249,7 @@ def place(plan: Plan, opened: Collection[str]) -> Placed:
             for item in layer:
                 if item[0] == "g" and item[1:] in opened:
                     arrange(item[1:])
-        inside[key] = _arranged(plan.levels[key], size, outermost=not key)
+        inside[key] = _arranged(plan.levels[key], size, plan.captions.get(key, 0), outermost=not key)
 
     arrange("")
     boxes: dict[str, tuple[float, float, float, float]] = {}
@@ -270,8 +275,8 @@ def place(plan: Plan, opened: Collection[str]) -> Placed:
     return Placed(boxes, paths, inside[""]["width"], inside[""]["height"])
 
 
-def _arranged(level: Level, size: Any, outermost: bool) -> dict[str, Any]:
-    """Give every item of a level its centre, top and bottom, measured from the level's corner."""
+def _arranged(level: Level, size: Any, least: float, outermost: bool) -> dict[str, Any]:
+    """Give every item of a level its centre and top, and top and bottom of its layer, from the level's corner."""
     above, below = _neighbours(level)
     x: dict[str, float] = {}
     for layer in level.layers:
@@ -296,15 +301,17 @@ def _arranged(level: Level, size: Any, outermost: bool) -> dict[str, Any]:
     left = min((x[i] - size(i)[0] / 2 for i in x), default=0.0)
     right = max((x[i] + size(i)[0] / 2 for i in x), default=0.0)
     pad, y = (GAP_X, GAP_X) if outermost else (PAD, HEAD)
+    wide = max(right - left + 2 * pad, least)
+    left -= (wide - (right - left)) / 2
     at_items = {}
     heights = [max((size(i)[1] for i in layer), default=0) for layer in level.layers]
     for k, (layer, tall) in enumerate(zip(level.layers, heights, strict=True)):
         for item in layer:
-            lift = (tall - size(item)[1]) / 2 if item[0] in "gn" else 0
-            bottom = y + tall - lift
-            at_items[item] = (x[item] - left + pad, y + lift, bottom)
+            lift = tall - size(item)[1] if item[0] in "gn" else 0
+            lift = lift if level.weights[item] == LIGHT else lift / 2  # a parameter stands right above its operation
+            at_items[item] = (x[item] - left, y + lift, y, y + tall)
         y += tall + (0 if k == len(heights) - 1 else GAP_Y if tall and heights[k + 1] else GAP_PORT)
-    return {"at": at_items, "width": right - left + 2 * pad, "height": y + pad}
+    return {"at": at_items, "width": wide, "height": y + pad}
 
 
 def _straighten(level: Level, x: dict[str, float]) -> None:
@@ -339,28 +346,30 @@ def _apart(wanted: Sequence[float], widths: Sequence[float], weights: Sequence[f
 
 
 def _path(u: int, v: int, plan: Plan, inside: Any, origins: Any, boxes: Any) -> list[tuple[float, float]]:
-    """Return the points of an edge: out at the bottom, through ports and bends, in at the top."""
+    """Return the points of an edge: out at the bottom, through ports and bends, in at the top.
+
+    Inside a layer it runs straight down, so that it does not cut through a taller neighbour.
+    """
     points: list[tuple[float, float]] = []
     for key, a, b in route(u, v, plan.homes, plan.parents):
         if key not in origins:
             continue  # inside a closed group
         ox, oy = origins[key]
         at = inside[key]["at"]
-        if not points and a in boxes:
+        if not points:
             x, y, w, h = boxes[a]
-            if not (a[0] == "g" and a[1:] in origins):
-                points.append((x + w / 2, y + h))
+            points.append((x + w / 2, y + h))
+        if a[0] in "gn" and oy + at[a][3] > points[-1][1]:
+            points.append((points[-1][0], oy + at[a][3]))
         for item in plan.levels[key].links[a, b, u]:
-            cx, top, bottom = at[item]
-            points += [(ox + cx, oy + top), (ox + cx, oy + bottom)]
+            points += [(ox + at[item][0], oy + at[item][2]), (ox + at[item][0], oy + at[item][3])]
         if b[0] == "o":
             x, y, w, h = boxes[f"g{key}"]
             points.append((ox + at[b][0], y + h))
-        elif b[0] == "g" and b[1:] in origins:
-            inner = inside[b[1:]]["at"][f"i{u}"]
-            x, y = origins[b[1:]]
-            points.append((x + inner[0], y))
-        else:
-            x, y, w, h = boxes[b]
-            points.append((x + w / 2, y))
+            continue
+        x, y, w, h = boxes[b]
+        into = x + (inside[b[1:]]["at"][f"i{u}"][0] if b[0] == "g" and b[1:] in origins else w / 2)
+        if oy + at[b][2] < y:
+            points.append((into, oy + at[b][2]))
+        points.append((into, y))
     return points

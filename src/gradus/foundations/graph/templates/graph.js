@@ -99,7 +99,7 @@ function apart(wanted, widths, weights) {
   return blocks.flatMap(([mean, , count]) => Array(count).fill(mean)).map((mean, k) => mean + offsets[k]);
 }
 
-function arranged(level, size, outermost) {
+function arranged(level, size, least, outermost) {
   const x = new Map();
   for (const layer of level.layers) {
     let at = 0;
@@ -128,18 +128,21 @@ function arranged(level, size, outermost) {
   for (const [item, at] of x) { const w = size(item)[0]; left = Math.min(left, at - w / 2); right = Math.max(right, at + w / 2); }
   if (!x.size) left = right = 0;
   const pad = outermost ? GAP_X : PAD;
+  const wide = Math.max(right - left + 2 * pad, least);
+  left -= (wide - (right - left)) / 2;
   let y = outermost ? GAP_X : HEAD;
   const at = new Map();
   const heights = level.layers.map(layer => layer.reduce((most, i) => Math.max(most, size(i)[1]), 0));
   level.layers.forEach((layer, k) => {
     const tall = heights[k];
     for (const item of layer) {
-      const lift = "gn".includes(item[0]) ? (tall - size(item)[1]) / 2 : 0;
-      at.set(item, [x.get(item) - left + pad, y + lift, y + tall - lift]);
+      const room = "gn".includes(item[0]) ? tall - size(item)[1] : 0;
+      const lift = level.weight(item) === LIGHT ? room : room / 2;
+      at.set(item, [x.get(item) - left, y + lift, y, y + tall]);
     }
     y += tall + (k === heights.length - 1 ? 0 : tall && heights[k + 1] ? GAP_Y : GAP_PORT);
   });
-  return { at, width: right - left + 2 * pad, height: y + pad };
+  return { at, width: wide, height: y + pad };
 }
 
 function place() {
@@ -148,7 +151,7 @@ function place() {
     : "gn".includes(item[0]) ? [labels[item].w, labels[item].h] : [item[0] === "b" ? BEND : 1, 0];
   (function arrange(key) {
     for (const item of levels[key].layers.flat()) if (isOpen(item)) arrange(item.slice(1));
-    inside.set(key, arranged(levels[key], size, !key));
+    inside.set(key, arranged(levels[key], size, key ? labels[`g${key}`].caption : 0, !key));
   })("");
   (function settle(key, x, y) {
     origins.set(key, [x, y]);
@@ -166,18 +169,23 @@ function place() {
     for (const [key, a, b] of routes[number]) {
       if (!origins.has(key)) continue;
       const [ox, oy] = origins.get(key), { at } = inside.get(key);
-      if (!points.length && boxes.has(a) && !isOpen(a)) {
+      if (!points.length) {
         const [x, y, w, h] = boxes.get(a);
         points.push([x + w / 2, y + h]);
         from = a;
       }
+      const last = points[points.length - 1];
+      if ("gn".includes(a[0]) && oy + at.get(a)[3] > last[1]) points.push([last[0], oy + at.get(a)[3]]);
       for (const bend of levels[key].bends.get(`${a}>${b}:${edge.source}`)) {
-        const [cx, top, bottom] = at.get(bend);
+        const [cx, , top, bottom] = at.get(bend);
         points.push([ox + cx, oy + top], [ox + cx, oy + bottom]);
       }
-      if (b[0] === "o") { const [, y, , h] = boxes.get(`g${key}`); points.push([ox + at.get(b)[0], y + h]); }
-      else if (isOpen(b)) points.push([origins.get(b.slice(1))[0] + inside.get(b.slice(1)).at.get(`i${edge.source}`)[0], origins.get(b.slice(1))[1]]);
-      else { const [x, y, w] = boxes.get(b); points.push([x + w / 2, y]); to = b; }
+      if (b[0] === "o") { const [, y, , h] = boxes.get(`g${key}`); points.push([ox + at.get(b)[0], y + h]); continue; }
+      const [x, y, w] = boxes.get(b);
+      const into = x + (isOpen(b) ? inside.get(b.slice(1)).at.get(`i${edge.source}`)[0] : w / 2);
+      if (oy + at.get(b)[2] < y) points.push([into, oy + at.get(b)[2]]);
+      points.push([into, y]);
+      if (!isOpen(b)) to = b;
     }
     if (points.length) paths.push({ from, to, edge, points });
   });
