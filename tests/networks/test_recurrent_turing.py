@@ -161,9 +161,10 @@ def test_only_where_heads_begin_grows_with_the_memory():
     small, large = (NeuralTuringMachine(3, 2, 8, slots=n) for n in (10, 110))
     count = [sum(p.numel() for p in machine.parameters()) for machine in (small, large)]
     assert count[1] - count[0] == 2 * 100
-    first = small.begin(1).weights[0]
-    torch.testing.assert_close(first.sum(1), torch.ones(2))
-    assert (first.argmax(1) == 0).all() and (first[:, 0] > 0.9).all()
+    for machine in (small, large):
+        first = machine.begin(1).weights[0]
+        torch.testing.assert_close(first.sum(1), torch.ones(2))
+        torch.testing.assert_close(first[:, 0], torch.full((2,), 0.99))
 
 
 def test_reading_comes_after_writing():
@@ -214,8 +215,9 @@ def trained_to_copy(longest, steps, **settings):
     optimizer = torch.optim.RMSprop(machine.parameters(), lr=3e-4, alpha=0.95, momentum=0.9)
     # At a constant rate a machine that already copies is thrown off again by a rare large gradient.
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
-    for _ in range(steps):
-        inputs, bits = copies(16, int(torch.randint(1, longest + 1, ())))
+    for step in range(steps):
+        reach = min(longest, 3 + int((longest - 3) * 2 * step / steps))  # short sequences first
+        inputs, bits = copies(16, int(torch.randint(1, reach + 1, ())))
         logits = machine(inputs).outputs[:, bits.shape[1] + 1 :]
         loss = nn.functional.binary_cross_entropy_with_logits(logits, bits)
         optimizer.zero_grad()
@@ -236,7 +238,7 @@ def wrong_bits(machine, length):
 def test_it_learns_copying_to_twenty_and_copies_forty_without_an_error(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # checked above, and here half of the time
     with isolated(0):
-        machine = trained_to_copy(20, 800, controller="feedforward")
+        machine = trained_to_copy(20, 1000, controller="feedforward")
         assert [wrong_bits(machine, length) for length in (1, 5, 20, 40)] == [0, 0, 0, 0]
         # The heads walk: at every step of the answer the reader is one slot further.
         inputs, _ = copies(1, 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,8 @@ from gradus.networks.recurrent.sequences import check_sequences
 __all__ = ["CONTROLLERS", "NeuralTuringMachine", "TuringRun", "TuringState"]
 
 CONTROLLERS = ("lstm", "feedforward")
+# Share of a head's weight on the first slot to begin with.
+FIRST = 0.99
 
 
 class TuringState(NamedTuple):
@@ -142,8 +145,9 @@ class NeuralTuringMachine(nn.Module):
         for linear in (self.addressing, self.writing, self.output):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
-        # All heads begin at the first slot, where a uniform start would write to every slot at once.
-        self.first_weights.data[:, 0] = 5.0
+        # All heads begin at the first slot, where a uniform start would write to every slot at once, with nearly all
+        # of their weight, whatever the number of slots: what lies elsewhere is written elsewhere.
+        self.first_weights.data[:, 0] = log(FIRST / (1 - FIRST) * (self.slots - 1))
         if isinstance(self.controller, nn.Linear):
             nn.init.xavier_uniform_(self.controller.weight)
             nn.init.zeros_(self.controller.bias)
