@@ -1,0 +1,157 @@
+"""A page to walk about in: drag a point over the latent map and see what the decoder makes of it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import secrets
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from gradus.core.errors import InputError
+from gradus.core.storage import atomic_write
+from gradus.research.generative.exhibits import parts_of
+from gradus.research.generative.networks import LatentVariableNetwork
+
+__all__ = ["latent_page"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+POINTS = 3000
+WEIGHTS = 2_000_000  # parameters of a decoder that is sent along; a larger one sends a grid of decodings
+STEPS, REACH = 33, 4.0  # of that grid, on either axis
+NUMBERS = 4_000_000  # of a grid
+
+
+def latent_page(estimator: Any, data: Any, path: str | Path) -> Path:
+    """Write a page that shows codes of rows on a map, and the decoding of whatever point is dragged over it.
+
+    The page is one file and makes no request. It carries the weights of a dense decoder and computes with them; of
+    other decoders a grid of decodings, between which it interpolates. Two numbers of the code are moved at a time;
+    a click on a row takes over the others. An address that ends in ``#z=0.5,-1`` opens at that code.
+
+    Parameters
+    ----------
+    estimator : VAE or IWAE, or any estimator with `transform` and `inverse_transform` and two numbers a code
+        Fitted.
+    data : Dataset, (X, y) or X
+        Rows, with classes that colour them where there are some.
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to decode, or codes have one number only, or more than two and no dense decoder.
+    StorageError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from gradus.research.generative import VAE
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VAE(n_components=2, hidden=(8,), max_epochs=5, random_state=0).fit(X)
+    >>> latent_page(model, (X, y), "iris.html").stat().st_size > 10_000
+    True
+
+    References
+    ----------
+    Goodfellow et al. 2016, §20.10.3, figure 20.6.
+    """
+    check_is_fitted(estimator)
+    if not (hasattr(estimator, "transform") and hasattr(estimator, "inverse_transform")):
+        mend = "pass a fitted VAE or IWAE"
+        raise InputError("an estimator that encodes and decodes", type(estimator).__name__, mend)
+    X, y = parts_of(data)
+    kept = np.linspace(0, len(X) - 1, min(len(X), POINTS)).astype(int)
+    some = X.iloc[kept] if hasattr(X, "iloc") else np.asarray(X)[kept]
+    codes = np.asarray(estimator.transform(some), dtype=np.float64)
+    if codes.ndim != 2 or codes.shape[1] < 2:
+        raise InputError("codes of two numbers or more for a map", str(codes.shape[1:]), "fit with n_components=2")
+    labels, classes = None, []
+    if y is not None:
+        known, numbers = np.unique(np.asarray(y).astype(str)[kept], return_inverse=True)
+        labels, classes = numbers.tolist(), known.tolist()
+    shape = tuple(int(size) for size in getattr(estimator, "row_shape_", np.shape(some)[1:]))
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", range(int(np.prod(shape))))]
+    shown = estimator.inverse_transform(codes[:200])
+    content: dict[str, Any] = {
+        "points": _packed(codes),
+        "labels": labels,
+        "classes": classes,
+        "width": codes.shape[1],
+        "axes": np.sort(np.argsort(-codes.var(0), kind="stable")[:2]).tolist(),
+        "size": int(np.prod(shape)),
+        "picture": [*shape, 1][:3] if len(shape) > 1 else None,
+        "range": [float(np.min(shown)), max(float(np.max(shown)), float(np.min(shown)) + 1e-9)],
+        "names": names,
+        "rule": {},
+    }
+    content |= _weights(estimator) or _grid(estimator, codes.shape[1], content["size"])
+    title = f"{type(estimator).__name__}: {len(kept)} rows as codes of {codes.shape[1]} numbers"
+    how = "computed here with the decoder's own weights" if "layers" in content else "read from a grid of decodings"
+    facts = f"Drag the ring, or use the arrow keys. The row beside the map is {how}."
+    text = Template((TEMPLATES / "latent.html").read_text("utf-8")).substitute(
+        title=html.escape(title),
+        facts=html.escape(facts),
+        nonce=secrets.token_urlsafe(16),
+        style=(TEMPLATES / "latent.css").read_text("utf-8"),
+        script=(TEMPLATES / "latent.js").read_text("utf-8"),
+        data=json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
+    )
+    atomic_write(path, text)
+    return Path(path)
+
+
+def _packed(values: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()
+
+
+def _weights(estimator: Any) -> dict[str, Any] | None:
+    """Return a dense decoder's layers and the rule that reads its outputs; None for a decoder that is another."""
+    network: Any = getattr(estimator, "network_", None)
+    if not isinstance(network, LatentVariableNetwork) or network.decoder.sizes:
+        return None
+    dense = [layer for layer in network.decoder.dense.layers if isinstance(layer, nn.Linear)]
+    linear = [*dense, network.decoder.last]
+    if sum(p.numel() for p in network.decoder.parameters()) > WEIGHTS:
+        return None
+    layers = [
+        {"weight": _packed(layer.weight.detach().cpu().numpy()), "bias": _packed(layer.bias.detach().cpu().numpy())}
+        for layer in linear
+    ]
+    likelihood, kind = network.likelihood, estimator.likelihood_
+    rule: dict[str, Any] = {"kind": kind}
+    if kind == "bernoulli":
+        rule["full"] = likelihood.full
+    elif kind == "discretized_logistic":
+        rule["top"] = likelihood.levels - 1
+    elif kind == "categorical":
+        rule["values"] = [values.tolist() for values in estimator.values_]
+    else:
+        rule |= {name: _packed(getattr(likelihood, name).cpu().numpy()) for name in ("location", "scale")}
+    return {"layers": layers, "activation": estimator.network_settings_["activation"], "rule": rule}
+
+
+def _grid(estimator: Any, width: int, size: int) -> dict[str, Any]:
+    """Return decodings on a grid of codes of two numbers."""
+    if width != 2:
+        mend = "fit with n_components=2 or network='mlp'"
+        raise InputError("codes of two numbers where the decoder is sent as a grid", str(width), mend)
+    steps = max(5, min(STEPS, int((NUMBERS / size) ** 0.5)))
+    axis = np.linspace(-REACH, REACH, steps)
+    codes = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    rows = np.asarray(estimator.inverse_transform(codes)).reshape(len(codes), -1)
+    return {"grid": {"rows": _packed(rows), "steps": steps, "reach": REACH}}
