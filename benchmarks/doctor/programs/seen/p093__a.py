@@ -46,5 +46,5 @@ def build(seed=0):
         real = valid[0]
         return -float((fake.mean(0) - real.mean(0)).norm() + (torch.cov(fake.T) - torch.cov(real.T)).norm())
 
-    return {"network": net, "loss": F.binary_cross_entropy_with_logits, "train": (x[:100], x[:100]), "valid": (x[100:], x[100:]),
+    return {"network": net, "loss": F.binary_cross_entropy_with_logits, "train": (x[:100], torch.ones(100, 1)), "valid": (x[100:], torch.ones(50, 1)),
             "optimizer": opt_g, "batch_size": 20, "epochs": 150, "step": step, "evaluate": evaluate}

@@ -57,5 +57,5 @@ def build(seed=0):
     net = Players()
     opt_g = torch.optim.Adam(net.generator.parameters(), 1e-3, (0.5, 0.999))
     opt_d = torch.optim.Adam(net.discriminator.parameters(), 1e-3, (0.5, 0.999))
-    return dict(network=net, loss=bce, train=(x[:1300], x[:1300]), valid=(x[1300:], x[1300:]), optimizer=opt_g,
+    return dict(network=net, loss=bce, train=(x[:1300], torch.ones(1300, 1)), valid=(x[1300:], torch.ones(len(x) - 1300, 1)), optimizer=opt_g,
                 batch_size=50, epochs=25, step=make_step(opt_d), evaluate=evaluate)
