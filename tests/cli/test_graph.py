@@ -127,7 +127,7 @@ def test_a_drawing_and_data_go_where_they_are_asked_to(script, capsys):
         ("loaded", "cross_entropy"),
         ("objective", "cross_entropy"),
         ("tensor", "sum"),
-        ("engine", "reshape"),
+        ("engine", "sum"),
     ],
 )
 def test_what_a_function_may_return(script, capsys, function, last):

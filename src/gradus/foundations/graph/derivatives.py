@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from gradus.core.errors import InputError
-from gradus.foundations.graph.variables import Variable, added, held, identity, joined, recording, variable
+from gradus.foundations.graph.trees import leaves, mapped
+from gradus.foundations.graph.variables import RECORDING, Variable, added, held, identity, joined, variable
 
 Consumers = dict[Variable, list[tuple[Variable, int]]]
 _WATCHED: ContextVar[bool] = ContextVar("watched", default=False)  # whether another derivative is being taken outside
@@ -39,8 +40,7 @@ def descendants(sources: Iterable[Variable], z: Variable) -> Consumers:
 def build_gradient(v: Variable, consumers: Consumers, table: Mapping[Variable, Variable]) -> Variable:
     """Return the gradient at ``v``: the sum of what comes back from each consumer (algorithm 6.6).
 
-    The book's subroutine calls itself for the consumers; here `backpropagate` has been there already, so that a graph
-    may be deeper than Python's stack. Each gradient is computed once and kept in the table.
+    The book's subroutine calls itself; here `backpropagate` has been at the consumers already, and no stack overflows.
     """
     return added(c.operation.bprop(i, table[c], c, *c.inputs, **c.settings) for c, i in consumers[v] if c.operation)
 
@@ -48,7 +48,7 @@ def build_gradient(v: Variable, consumers: Consumers, table: Mapping[Variable, V
 def backpropagate(
     z: Variable, targets: Iterable[Variable], seed: Any = None, *, record: bool = False
 ) -> dict[Variable, Variable]:
-    """Compute ∂z/∂x for every ``x`` in ``targets`` and every node between (algorithm 6.5).
+    """Return the book's ``grad_table``: ∂z/∂x of every ``x`` in ``targets`` and every node between (algorithm 6.5).
 
     Parameters
     ----------
@@ -61,20 +61,11 @@ def backpropagate(
     record : bool
         Whether the gradients remember how they were computed, so that they can be differentiated again.
 
-    Returns
-    -------
-    dict
-        The book's ``grad_table``: node to gradient.
-
     Examples
     --------
     >>> x = Variable(3.0)
     >>> backpropagate(x**2 + x, [x])[x]
     Variable(7.)
-
-    References
-    ----------
-    Goodfellow et al. 2016, §6.5.6, algorithms 6.5 and 6.6.
     """
     if seed is None and z.size != 1:
         raise InputError("a scalar to differentiate", f"shape {z.shape}", "sum it, or pass a seed, or use jacobian")
@@ -84,7 +75,7 @@ def backpropagate(
     targets = tuple(targets)
     consumers = descendants(targets, z)
     table = {z: seed}
-    with recording(record):
+    with held(RECORDING, record):
         for v in sorted(consumers, key=lambda v: v.number, reverse=True):
             if v is not z:
                 table[v] = build_gradient(v, consumers, table) if consumers[v] else Variable(np.zeros(v.shape))
@@ -100,7 +91,7 @@ def pushforward(z: Variable, tangents: Mapping[Variable, Any], *, record: bool =
     for source, tangent in table.items():
         if source.shape != tangent.shape:
             raise InputError(f"a tangent of shape {source.shape}", str(tangent.shape), "give each entry its speed")
-    with recording(record):
+    with held(RECORDING, record):
         for v in sorted(descendants(table, z), key=lambda v: v.number):
             if v not in table and v.operation:
                 table[v] = v.operation.jvp(tuple(map(table.get, v.inputs)), v, *v.inputs, **v.settings)
@@ -143,7 +134,7 @@ def value_and_grad(f: Callable[..., Any], wrt: int = 0) -> Callable[..., tuple[A
             argument, sources = _sources(args[wrt])
             z = variable(f(*args[:wrt], argument, *args[wrt + 1 :], **settings))
         table = backpropagate(z, sources, record=keep)
-        return _bare(z, keep), _mapped(lambda x: _bare(table[x], keep), argument)
+        return _bare(z, keep), mapped(lambda x: _bare(table[x], keep), argument)
 
     return derived
 
@@ -156,23 +147,17 @@ def vjp(f: Callable[..., Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
 
     def pull(G: Any) -> Any:
         table = backpropagate(z, sources, G, record=keep)
-        return _mapped(lambda source: _bare(table[source], keep), argument)
+        return mapped(lambda source: _bare(table[source], keep), argument)
 
     return _bare(z, keep), pull
 
 
 def jvp(f: Callable[..., Any], x: Any, tangent: Any) -> tuple[Any, Any]:
-    """Return ``f(x)`` and its derivative along the tangent, ∂f/∂x · t, in forward mode.
-
-    Examples
-    --------
-    >>> jvp(np.sin, 0.0, 2.0)
-    (np.float64(0.0), np.float64(2.0))
-    """
+    """Return ``f(x)`` and its derivative along the tangent, ∂f/∂x · t, in forward mode."""
     with _watching((x, tangent)) as keep:
         argument, sources = _sources(x)
         z = variable(f(argument))
-    moved = pushforward(z, dict(zip(sources, _leaves(tangent), strict=True)), record=keep)
+    moved = pushforward(z, dict(zip(sources, leaves(tangent), strict=True)), record=keep)
     return _bare(z, keep), _bare(moved, keep)
 
 
@@ -188,17 +173,14 @@ def jacobian(f: Callable[..., Any]) -> Callable[[Any], Any]:
         with _watching(x) as keep:
             source = identity(x)
             z = variable(f(source))
-        few = z if z.size <= source.size else source
-        lines = []
-        for k in range(few.size):
-            unit = np.eye(1, few.size, k).reshape(few.shape)
-            if few is z:
-                line = backpropagate(z, [source], unit, record=keep)[source]
-            else:
-                line = pushforward(z, {source: unit}, record=keep)
-            lines.append(line.reshape(1, -1))
-        matrix = joined(*lines, axis=0)
-        return _bare((matrix if few is z else matrix.T).reshape(z.shape + source.shape), keep)
+        if by_rows := z.size <= source.size:
+            rows = (unit.reshape(z.shape) for unit in np.eye(z.size))
+            lines = [backpropagate(z, [source], row, record=keep)[source] for row in rows]
+        else:
+            columns = (unit.reshape(source.shape) for unit in np.eye(source.size))
+            lines = [pushforward(z, {source: column}, record=keep) for column in columns]
+        matrix = joined(*(line.reshape(1, -1) for line in lines), axis=0)
+        return _bare((matrix if by_rows else matrix.T).reshape(z.shape + source.shape), keep)
 
     return derived
 
@@ -211,30 +193,15 @@ def hessian(f: Callable[..., Any]) -> Callable[[Any], Any]:
 @contextmanager
 def _watching(args: Any) -> Iterator[bool]:
     """Tell whether somebody outside differentiates too: then the derivatives computed here are recorded."""
-    outside = _WATCHED.get() or any(isinstance(leaf, Variable) for leaf in _leaves(args))
-    with held(_WATCHED, True), recording(True):
+    outside = _WATCHED.get() or any(isinstance(leaf, Variable) for leaf in leaves(args))
+    with held(_WATCHED, True), held(RECORDING, True):
         yield outside
-
-
-def _mapped(f: Callable[[Any], Any], tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {name: _mapped(f, branch) for name, branch in tree.items()}
-    if isinstance(tree, list | tuple) and not all(isinstance(branch, int | float) for branch in tree):
-        branches = [_mapped(f, branch) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
-    return f(tree)
-
-
-def _leaves(tree: Any) -> list[Any]:
-    found: list[Any] = []
-    _mapped(found.append, tree)
-    return found
 
 
 def _sources(tree: Any) -> tuple[Any, list[Variable]]:
     """Return the argument with fresh nodes for leaves: the same variable may be an argument inside and outside."""
-    fresh = _mapped(identity, tree)
-    return fresh, _leaves(fresh)
+    fresh = mapped(identity, tree)
+    return fresh, leaves(fresh)
 
 
 def _bare(x: Variable, keep: bool) -> Any:

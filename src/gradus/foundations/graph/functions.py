@@ -38,19 +38,12 @@ def stack(parts: Sequence[Any], axis: int = 0) -> Variable:
 
 
 def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Variable:
-    """Return log Σ exp(x), with the largest term taken out first so that nothing overflows.
-
-    Examples
-    --------
-    >>> logsumexp([1000.0, 1000.0])  # §4.1
-    Variable(1000.69314718)
-    """
+    """Return log Σ exp(x), with the largest term taken out first so that nothing overflows (§4.1)."""
     with scope("logsumexp"):
         x = variable(x)
         top = x.value.max(axis, keepdims=True)  # a constant: the answer does not depend on it, so no gradient is lost
         top = np.where(np.isfinite(top), top, 0.0)
-        answer = v.log(v.exp(x - top).sum(axis, keepdims=True)) + top
-        return answer if keepdims else answer.reshape(np.delete(x.shape, axis).tolist())
+        return v.log(v.exp(x - top).sum(axis, keepdims)) + (top if keepdims else top.squeeze(axis))
 
 
 def softmax(x: Any, axis: int = -1) -> Variable:
@@ -67,9 +60,7 @@ def log_softmax(x: Any, axis: int = -1) -> Variable:
 
 
 def convolve(x: Any, w: Any, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> Variable:
-    """Slide kernels over series, images or volumes: Z_oxy = Σ_cij X_c,x+i,y+j W_ocij.
-
-    Windows of the input are laid side by side, and one product sums over all of them.
+    """Slide kernels over series, images or volumes: Z_oxy = Σ_cij X_c,x+i,y+j W_ocij (eq. 9.6; for the stride eq. 9.8).
 
     Parameters
     ----------
@@ -82,10 +73,6 @@ def convolve(x: Any, w: Any, *, stride: int = 1, padding: int = 0, dilation: int
     --------
     >>> convolve([[[1.0, 2.0, 4.0, 8.0]]], [[[-1.0, 1.0]]])
     Variable([[[1., 2., 4.]]])
-
-    References
-    ----------
-    Goodfellow et al. 2016, §9.1, eq. 9.6 (cross-correlation, as in every library), and §9.5, eq. 9.8 for the stride.
     """
     x, w = variable(x), variable(w)
     n = w.ndim - 2

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -170,11 +171,13 @@ class _Recorder(TorchFunctionMode):
 
     def run(self, run: Any, arguments: list[Any], named: dict[str, Any], with_gradients: bool) -> None:
         """Run forwards under the mode, then backwards."""
-        arguments, named = list(arguments), dict(named)
         many = len(arguments) + len(named) > 1
-        for place, key in [(arguments, i) for i in range(len(arguments))] + [(named, name) for name in named]:
-            title = key if isinstance(key, str) else f"input {key}" if many else "input"
-            place[key] = _each_tensor(place[key], lambda t, title=title: self._input(t, title, with_gradients))
+
+        def copied(value: Any, title: str) -> Any:
+            return _each_tensor(value, lambda t: self._input(t, title, with_gradients))
+
+        arguments = [copied(value, f"input {i}" if many else "input") for i, value in enumerate(arguments)]
+        named = {name: copied(value, name) for name, value in named.items()}
         with ExitStack() as open_hooks:
             before = hooks.register_module_forward_pre_hook(self._enter)
             after = hooks.register_module_forward_hook(self._leave, always_call=True)
@@ -478,7 +481,7 @@ def _call_text(name: str, args: Any, kwargs: Any) -> str:
 
 def _caller() -> str:
     """Return the line outside of PyTorch that called."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         path = Path(frame.f_code.co_filename)
         if TORCH not in path.parents and HERE not in path.parents:

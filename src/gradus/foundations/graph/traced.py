@@ -11,7 +11,7 @@ import numpy as np
 
 from gradus.foundations.graph.derivatives import backpropagate
 from gradus.foundations.graph.picture import Edge, Group, Node, Picture, summarize
-from gradus.foundations.graph.variables import Variable, recording, variable
+from gradus.foundations.graph.variables import RECORDING, Variable, held, variable
 
 __all__ = ["picture_of_call", "picture_of_variable"]
 
@@ -39,7 +39,7 @@ def picture_of_call(f: Callable[..., Any], *arguments: Any, title: str = "") -> 
     except (TypeError, ValueError):  # some functions of C have none
         names = []
     names += [f"argument {i}" for i in range(len(names), len(arguments))]
-    with recording(True):
+    with held(RECORDING, True):
         inputs = [_named(argument, name) for argument, name in zip(arguments, names, strict=False)]
         z = variable(f(*inputs))
     return picture_of_variable(z, title=title or getattr(f, "__name__", "function"))
@@ -93,7 +93,7 @@ def _backwards(z: Variable, leaves: list[Variable]) -> tuple[dict[Variable, Vari
     """Return the gradient of every node, and the time each operation takes to send its own back."""
     table = backpropagate(z, leaves, np.ones(z.shape))
     seconds = {}
-    with recording(False):
+    with held(RECORDING, False):
         for v in table:
             if v.operation:
                 start = time.perf_counter()

@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from gradus.core.errors import InputError
 
-_RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
+RECORDING: ContextVar[bool] = ContextVar("recording", default=True)  # whether outputs remember their inputs
 _SCOPE: ContextVar[tuple[tuple[str, int], ...]] = ContextVar("scope", default=())
 _numbers = itertools.count()  # inputs exist before outputs: the order of making is a topological order
 
@@ -33,7 +33,7 @@ def _answer(f: Any) -> Any:
 
 
 class Variable:
-    """One node of a computational graph: an array of float64 that knows its operation and inputs.
+    """One node of a computational graph: an array of float64 that knows its `operation` and `inputs` (§6.5.1).
 
     Operators, comparisons, indexing and NumPy's own functions (``np.exp(x)``) work on it. Comparisons give plain arrays
     of booleans, so `if` and `while` are Python's; the graph holds what was in fact computed.
@@ -50,11 +50,7 @@ class Variable:
     >>> x = Variable([1.0, 2.0])
     >>> y = (3 * x**2).sum()
     >>> y, y.operation.name, y.inputs[0].operation.name
-    (Variable(15.0), 'sum', 'multiply')
-
-    References
-    ----------
-    Goodfellow et al. 2016, §6.5.1. `operation` and `inputs` are the book's ``get_operation`` and ``get_inputs``.
+    (Variable(15.), 'sum', 'multiply')
     """
 
     __slots__ = ("__weakref__", "inputs", "name", "number", "operation", "scope", "settings", "value")
@@ -145,11 +141,6 @@ def held(setting: ContextVar[Any], value: Any) -> Iterator[None]:
         setting.reset(token)
 
 
-def recording(on: bool) -> AbstractContextManager[None]:
-    """Remember, or forget, how variables are computed inside the block."""
-    return held(_RECORDING, on)
-
-
 def scope(name: str) -> AbstractContextManager[None]:
     """Group what is computed inside the block under one name, for pictures."""
     return held(_SCOPE, (*_SCOPE.get(), (name, next(_numbers))))
@@ -157,25 +148,11 @@ def scope(name: str) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """A function on arrays with the two rules of its derivative. Calling it is one turn of algorithm 6.1.
+    """A function on arrays with the two rules of its derivative; calling it is one turn of algorithm 6.1.
 
-    Parameters
-    ----------
-    name : str
-        As in errors and pictures.
-    f : callable
-        Arrays in, array out.
-    bprop : callable
-        ``(i, G, y, *inputs)``: the gradient of input ``i``, where ``G`` is that of the output ``y``: the product of
-        ``G`` with a Jacobian, Σ_k G_k ∂y_k/∂x.
-    jvp : callable
-        ``(tangents, y, *inputs)``: how fast ``y`` changes as each input moves along its tangent, or rests (None).
-    needs : str
-        What its inputs have to be like.
-
-    References
-    ----------
-    Goodfellow et al. 2016, §6.5.6: ``op.f`` and ``op.bprop(inputs, X, G)``.
+    ``f`` takes arrays and returns an array. ``bprop(i, G, y, *inputs)`` is the gradient of input ``i`` where ``G`` is
+    that of the output ``y``: Σ_k G_k ∂y_k/∂x (``op.bprop(inputs, X, G)`` of §6.5.6). ``jvp(tangents, y, *inputs)`` is
+    how fast ``y`` moves as each input moves along its tangent, or rests (None). ``needs`` is what inputs have to be.
     """
 
     name: str
@@ -194,12 +171,9 @@ class Operation:
             with_these = "".join(f", {name}={value!r}" for name, value in settings.items())
             mend = f"check the shapes that go into {self.name}"
             raise InputError(f"{self.needs} for {self.name}", shapes + with_these, mend) from error
-        if _RECORDING.get():
+        if RECORDING.get():
             output.operation, output.inputs, output.settings = self, inputs, settings
         return output
-
-
-# Three ways to make an operation.
 
 
 def elementwise(name: str, f: Any, *slopes: Callable[..., Any]) -> Operation:
@@ -251,7 +225,7 @@ def sum_to(x: Variable, shape: tuple[int, ...]) -> Variable:
         return x
     lead = x.ndim - len(shape)
     axes = tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1))
-    return total(x, axis=axes).reshape(shape)
+    return total(x, axis=axes, keepdims=True).reshape(shape)
 
 
 def spread(x: Variable, shape: tuple[int, ...]) -> Variable:
@@ -260,16 +234,19 @@ def spread(x: Variable, shape: tuple[int, ...]) -> Variable:
 
 
 def _reduced(operation: Operation, x: Variable, axis: Any, keepdims: bool) -> Variable:
-    """Reduce with the axes kept, then drop them; the rules need not think about it."""
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    dropped = {a % x.ndim if x.ndim else a for a in axes}
-    kept = operation(x, axis=tuple(sorted(axes)))
-    return kept if keepdims else kept.reshape(tuple(n for a, n in enumerate(kept.shape) if a not in dropped))
+    return operation(x, axis=tuple(axes), keepdims=keepdims)
 
 
-def _share(y: Variable, x: Variable, axis: Any) -> np.ndarray:
+def _kept(G: Variable, x: Variable, axis: tuple[int, ...]) -> Variable:
+    """Give the axes that a sum has dropped back, with length 1."""
+    gone = {a % x.ndim for a in axis}
+    return G.reshape(tuple(1 if a in gone else n for a, n in enumerate(x.shape)))
+
+
+def _share(x: Variable, axis: tuple[int, ...]) -> np.ndarray:
     """Return which entries are the largest, those that are equal in equal parts."""
-    at_top = x.value == y.value
+    at_top = x.value == x.value.max(axis, keepdims=True)
     return at_top / at_top.sum(axis, keepdims=True)
 
 
@@ -286,7 +263,8 @@ def _scattered(g: np.ndarray, *, key: Any, shape: tuple[int, ...]) -> np.ndarray
 def _windows(x: np.ndarray, *, size: Any, stride: Any, dilation: Any) -> np.ndarray:
     reach = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
     view = sliding_window_view(x, reach, axis=tuple(range(-len(size), 0)))
-    return view[(..., *(slice(None, None, step) for step in (*stride, *dilation)))]
+    steps: Any = (..., *(slice(None, None, step) for step in (*stride, *dilation)))
+    return view[steps]
 
 
 def _folded(g: np.ndarray, *, shape: Any, size: Any, stride: Any, dilation: Any) -> np.ndarray:
@@ -294,7 +272,8 @@ def _folded(g: np.ndarray, *, shape: Any, size: Any, stride: Any, dilation: Any)
     for offset in np.ndindex(*size):
         starts = [o * d for o, d in zip(offset, dilation, strict=True)]
         ends = [a + (n - 1) * s + 1 for a, n, s in zip(starts, counts, stride, strict=True)]
-        out[(..., *map(slice, starts, ends, stride))] += g[(..., *offset)]
+        place: Any = (..., *map(slice, starts, ends, stride))
+        out[place] += g[(..., *offset)]
     return out
 
 
@@ -304,20 +283,24 @@ def _unjoin(i: int, G: Variable, y: Variable, *xs: Variable, axis: int) -> Varia
 
 
 # Shapes: each operation is the transpose of another.
-total = linear("sum", lambda x, *, axis: x.sum(axis, keepdims=True), lambda i, G, y, x, axis: spread(G, x.shape))
+total = linear(
+    "sum",
+    lambda x, *, axis, keepdims: x.sum(axis, keepdims=keepdims),
+    lambda i, G, y, x, axis, keepdims: spread(_kept(G, x, axis), x.shape),
+)
 broadcast_to = linear("broadcast", np.broadcast_to, lambda i, G, y, x, shape: sum_to(G, x.shape))
 reshape = linear("reshape", lambda x, *, shape: x.reshape(shape), lambda i, G, y, x, shape: G.reshape(x.shape))
 transpose = linear("transpose", np.transpose, lambda i, G, y, x, axes: G.transpose(*np.argsort(axes)))
 index = linear("index", lambda x, *, key: x[key], lambda i, G, y, x, key: scatter(G, key=key, shape=x.shape))
-scatter = linear("scatter", _scattered, lambda i, G, y, g, key, shape: index(G, key=key))
+scatter: Operation = linear("scatter", _scattered, lambda i, G, y, g, key, shape: index(G, key=key))
 windows = linear("windows", _windows, lambda i, G, y, x, **at: fold(G, shape=x.shape, **at))
-fold = linear("fold", _folded, lambda i, G, y, g, shape, **at: windows(G, **at))
+fold: Operation = linear("fold", _folded, lambda i, G, y, g, shape, **at: windows(G, **at))
 joined = linear("concatenate", lambda *xs, axis: np.concatenate(xs, axis), _unjoin)
 largest = Operation(
     "max",
-    lambda x, *, axis: np.max(x, axis, keepdims=True),
-    lambda i, G, y, x, axis: G * _share(y, x, axis),
-    lambda tangents, y, x, axis: total(tangents[0] * _share(y, x, axis), axis=axis),
+    lambda x, *, axis, keepdims: x.max(axis, keepdims=keepdims),
+    lambda i, G, y, x, axis, keepdims: _kept(G, x, axis) * _share(x, axis),
+    lambda tangents, y, x, axis, keepdims: total(tangents[0] * _share(x, axis), axis=axis, keepdims=keepdims),
 )
 
 # Arithmetic.
@@ -341,11 +324,11 @@ power = elementwise(
 maximum = elementwise("maximum", np.maximum, lambda y, a, b: _won(a, b), lambda y, a, b: _won(b, a))
 minimum = elementwise("minimum", np.minimum, lambda y, a, b: _won(b, a), lambda y, a, b: _won(a, b))
 logaddexp = elementwise("logaddexp", np.logaddexp, lambda y, a, b: exp(a - y), lambda y, a, b: exp(b - y))
-exp = elementwise("exp", np.exp, lambda y, x: y)
-log = elementwise("log", np.log, lambda y, x: 1 / x)
+exp: Operation = elementwise("exp", np.exp, lambda y, x: y)
+log: Operation = elementwise("log", np.log, lambda y, x: 1 / x)
 sqrt = elementwise("sqrt", np.sqrt, lambda y, x: 0.5 / y)
 sin = elementwise("sin", np.sin, lambda y, x: cos(x))
-cos = elementwise("cos", np.cos, lambda y, x: -sin(x))
+cos: Operation = elementwise("cos", np.cos, lambda y, x: -sin(x))
 tanh = elementwise("tanh", np.tanh, lambda y, x: 1 - y * y)
 absolute = elementwise("absolute", np.absolute, lambda y, x: np.sign(x.value))
 relu = elementwise("relu", lambda x: np.maximum(x, 0.0), lambda y, x: (x.value > 0) * 1.0)

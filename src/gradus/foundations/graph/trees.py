@@ -1,0 +1,37 @@
+"""Arguments built of dicts, lists and tuples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["leaves", "mapped"]
+
+
+def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
+    """Apply a function to every leaf; a list of plain numbers is one leaf, an array.
+
+    Examples
+    --------
+    >>> mapped(lambda x: x + 1, {"a": 1, "b": (2.0,)})
+    {'a': 2, 'b': (3.0,)}
+    """
+    if isinstance(tree, dict):
+        return {name: mapped(f, branch) for name, branch in tree.items()}
+    if isinstance(tree, list | tuple) and not all(isinstance(branch, int | float) for branch in tree):
+        branches = [mapped(f, branch) for branch in tree]
+        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
+    return f(tree)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Return all leaves in order.
+
+    Examples
+    --------
+    >>> leaves({"a": 1.0, "b": ["c", 2.0]})
+    [1.0, 'c', 2.0]
+    """
+    found: list[Any] = []
+    mapped(found.append, tree)
+    return found
