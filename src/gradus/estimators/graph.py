@@ -35,7 +35,7 @@ def show_graph(
     >>> X, y = load_iris(return_X_y=True)
     >>> est = MLPClassifier(hidden=(8,), max_epochs=1, random_state=0).fit(X, y)
     >>> est.show_graph(X, y).picture.nodes[-1].title
-    'mean'
+    'div'
     """
     return Drawing(picture_of_estimator(estimator, X, y).marked(marks or {}))
 

@@ -13,8 +13,8 @@ def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
 
     Examples
     --------
-    >>> mapped(lambda x: x + 1, {"a": 1, "b": (2.0,)})
-    {'a': 2, 'b': (3.0,)}
+    >>> mapped(lambda x: x + 1, {"a": 1, "b": ({"c": 2.0},)})
+    {'a': 2, 'b': ({'c': 3.0},)}
     """
     if isinstance(tree, dict):
         return {name: mapped(f, branch) for name, branch in tree.items()}
