@@ -19,7 +19,10 @@ SKIPPED = {"check_array_api_input"}  # needs SCIPY_ARRAY_API
         SigmoidBeliefNet(**QUICK, samples=2, bound_samples=5),
         MomentMatchingNetwork(**QUICK),
         GAN(**QUICK),
-        SemiSupervisedVAE(hidden=(16,), n_components=2, max_epochs=20, learning_rate=0.03, batch_size=32),
+        pytest.param(
+            SemiSupervisedVAE(hidden=(16,), n_components=2, max_epochs=20, learning_rate=0.03, batch_size=32),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda estimator: type(estimator).__name__,
 )

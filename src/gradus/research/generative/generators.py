@@ -17,6 +17,7 @@ from gradus.core.options import option
 from gradus.core.randomness import derive, generator
 from gradus.data.batches import Batch
 from gradus.estimators.exhibit import Exhibit
+from gradus.estimators.inputs import share
 from gradus.estimators.unsupervised import DrawingEstimator
 from gradus.networks.preparation import moments
 from gradus.research.generative.kernels import median_distance, mmd_squared, rbf_mixture
@@ -190,7 +191,7 @@ class GeneratorEstimator(DrawingEstimator):
         noise, width = np.asarray(Z, dtype=np.float64), int(self.network_settings_["n_components"])
         if noise.ndim != 2 or noise.shape[1] != width:
             raise InputError(f"noise of shape (n, {width})", str(noise.shape), "pass n_components numbers a row")
-        tensors = {"noise": torch.from_numpy(noise)}
+        tensors = {"noise": share(noise)}
         return self._rows(self._ask(tensors, lambda network, part: network.units.rows(network.generate(part))))
 
     def _measure(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

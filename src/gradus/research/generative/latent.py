@@ -17,6 +17,7 @@ from gradus.core.options import option
 from gradus.core.randomness import derive, generator
 from gradus.data.batches import Batch
 from gradus.estimators.exhibit import Exhibit
+from gradus.estimators.inputs import share
 from gradus.estimators.unsupervised import DrawingEstimator
 from gradus.networks.preparation import moments
 from gradus.research.generative.binarization import (
@@ -244,7 +245,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             raise InputError(expected, str(codes.shape), "pass what transform returns")
         return self._rows(
             self._ask(
-                {"codes": torch.from_numpy(codes)},
+                {"codes": share(codes)},
                 lambda network, part: network.likelihood.point(network.decoder(part)),
                 double=True,
             )

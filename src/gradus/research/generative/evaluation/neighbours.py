@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import mannwhitneyu
 
 from gradus.core.errors import InputError
+from gradus.estimators.inputs import share
 from gradus.research.generative.evaluation.distances import _points
 
 __all__ = ["Memorization", "PrecisionRecall", "memorization", "nearest_rows", "precision_recall"]
@@ -21,9 +22,9 @@ COPIED = 0.5  # a sample nearer to a training row than half the distance that fr
 
 def _nearest(queries: Floats, rows: Floats, k: int, *, same: bool = False) -> tuple[Floats, NDArray[np.int64]]:
     """Return distances and numbers of the k nearest rows; with ``same``, a row is not its own neighbour."""
-    known, distances, numbers = torch.from_numpy(rows), [], []
+    known, distances, numbers = share(rows), [], []
     for start in range(0, len(queries), BLOCK_ROWS):
-        part = torch.from_numpy(queries[start : start + BLOCK_ROWS])
+        part = share(queries[start : start + BLOCK_ROWS])
         found = torch.cdist(part, known, compute_mode="donot_use_mm_for_euclid_dist")
         if same:
             index = torch.arange(len(part))
@@ -94,9 +95,9 @@ def precision_recall(real: ArrayLike, samples: ArrayLike, *, k: int = 5) -> Prec
     inside = np.zeros(len(second), dtype=np.int64)  # neighbourhoods of the data that each sample lies in
     covered = np.zeros(len(first), dtype=bool)
     reached = np.zeros(len(first), dtype=bool)
-    everything = torch.from_numpy(second)
+    everything = share(second)
     for start in range(0, len(first), BLOCK_ROWS):
-        part = torch.from_numpy(first[start : start + BLOCK_ROWS])
+        part = share(first[start : start + BLOCK_ROWS])
         apart = torch.cdist(part, everything, compute_mode="donot_use_mm_for_euclid_dist").numpy()
         within = apart <= data_radius[start : start + BLOCK_ROWS, None]
         inside += within.sum(0)
@@ -119,7 +120,7 @@ def nearest_rows(samples: ArrayLike, train: ArrayLike, *, k: int = 1) -> tuple[F
     Examples
     --------
     >>> distances, numbers = nearest_rows([[0.9]], [[0.0], [1.0], [5.0]])
-    >>> round(distances[0, 0], 6), int(numbers[0, 0])
+    >>> round(float(distances[0, 0]), 6), int(numbers[0, 0])
     (0.1, 1)
 
     References
