@@ -22,18 +22,32 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
     max_time: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time to take.")] = 40.0,
     seed: Annotated[int, typer.Option(min=0, metavar="INTEGER", help="Seed handed to the script.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write a page, doctor.html, and doctor.json into this folder.")
+    ] = None,
 ) -> None:
     """Say why a network does not learn, or that it is healthy."""
+    from gradus.core.errors import DataError
+
+    if out is not None and out.exists() and not out.is_dir():
+        raise DataError("a folder after --out", f"the file {out}", "name a folder; it is made where it is missing")
     if Path(patient).is_dir():
         from gradus.runs.doctor import examine_run
 
-        diagnosis = examine_run(patient, max_time=max_time)
+        diagnosis = examine_run(patient, max_time=max_time, view=out is not None)
     else:
         from gradus.practice.doctor.script import examine_script
 
-        diagnosis = examine_script(patient, max_time=max_time, seed=seed)
+        diagnosis = examine_script(patient, max_time=max_time, seed=seed, view=out is not None)
     found = plain(diagnosis.as_dict())
-    emit_json(found) if as_json else write(_words(patient, found))
+    if out is not None:
+        from gradus.practice.doctor.page import write_diagnosis
+
+        found["out"] = str(write_diagnosis(diagnosis, out, title=Path(patient).name))
+    if as_json:
+        emit_json(found)
+    else:
+        write(_words(patient, found) + (f"\nwrote {found['out']}\n" if out is not None else ""))
 
 
 def _words(patient: str, found: dict[str, Any]) -> str:

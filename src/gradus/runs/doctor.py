@@ -14,6 +14,7 @@ from gradus.estimators.gradient import replace_options
 from gradus.estimators.supervised import SupervisedEstimator
 from gradus.practice.doctor.examination import examine_build
 from gradus.practice.doctor.findings import Diagnosis
+from gradus.practice.doctor.recording import look_inside
 from gradus.runs.job import prepare_again
 from gradus.runs.opened_rows import OpenedRows
 from gradus.runs.record import RunFolder
@@ -22,7 +23,7 @@ from gradus.training.optimizers import build_optimizers
 __all__ = ["examine_run"]
 
 
-def examine_run(path: str | Path, *, max_time: float) -> Diagnosis:
+def examine_run(path: str | Path, *, max_time: float, view: bool = False) -> Diagnosis:
     """Examine the network of a run on rows with a target: a table, images or texts.
 
     Parameters
@@ -31,6 +32,8 @@ def examine_run(path: str | Path, *, max_time: float) -> Diagnosis:
         The run's folder. Nothing is written into it.
     max_time : float
         Most time to take, in seconds.
+    view : bool
+        Record histograms and the graph as well, for the page.
 
     Raises
     ------
@@ -65,7 +68,10 @@ def examine_run(path: str | Path, *, max_time: float) -> Diagnosis:
             "valid": tuple(_floats(judged[name]) for name in [*names, "targets"]),
         }  # fmt: skip
 
-    return examine_build(build, max_time=max_time)
+    diagnosis = examine_build(build, max_time=max_time)
+    if view:
+        diagnosis.view = look_inside(build, diagnosis)
+    return diagnosis
 
 
 def _floats(tensor: Tensor) -> Tensor:

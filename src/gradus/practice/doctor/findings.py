@@ -65,12 +65,15 @@ class Diagnosis:
         By layer or by step, for the page.
     seconds : float
         Time the examination took.
+    view : dict
+        What the page shows beyond that: histograms and the graph, where they were recorded.
     """
 
     findings: list[Finding]
     measures: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seconds: float = 0.0
+    view: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def verdict(self) -> Literal["healthy", "faulty"]:

@@ -36,7 +36,7 @@ def split_place(place: str) -> tuple[Path, str]:
     return Path(place), "build"
 
 
-def examine_script(place: str, *, max_time: float, seed: int = 0) -> Diagnosis:
+def examine_script(place: str, *, max_time: float, seed: int = 0, view: bool = False) -> Diagnosis:
     """Examine what a script's function ``build(seed=0)`` returns.
 
     Parameters
@@ -47,6 +47,8 @@ def examine_script(place: str, *, max_time: float, seed: int = 0) -> Diagnosis:
         Most time to take, in seconds; a script that is not back some time after that is ended.
     seed : int
         Handed to ``build``.
+    view : bool
+        Record histograms and the graph as well, for the page.
 
     Raises
     ------
@@ -59,6 +61,7 @@ def examine_script(place: str, *, max_time: float, seed: int = 0) -> Diagnosis:
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-m", __name__, str(path.resolve()), name, str(max_time), str(seed), str(answer)]
+        command += ["view"] * view
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment,
@@ -82,7 +85,7 @@ def examine_script(place: str, *, max_time: float, seed: int = 0) -> Diagnosis:
         raise DataError(*found["error"])
     return Diagnosis(
         [Finding(f["cause"], f["place"], f["evidence"], f["confidence"]) for f in found["findings"]],
-        found["measures"], found["tables"], found["seconds"],
+        found["measures"], found["tables"], found["seconds"], found.get("view", {}),
     )  # fmt: skip
 
 
@@ -126,8 +129,9 @@ def _load(path: Path, name: str) -> Callable[..., Any]:
     return function
 
 
-def _work(path: Path, name: str, max_time: float, seed: int) -> dict[str, Any]:
+def _work(path: Path, name: str, max_time: float, seed: int, view: bool) -> dict[str, Any]:
     from gradus.practice.doctor.examination import examine_build
+    from gradus.practice.doctor.recording import look_inside
 
     stage = "be imported"
     try:
@@ -135,7 +139,9 @@ def _work(path: Path, name: str, max_time: float, seed: int) -> dict[str, Any]:
         stage = f"return from {name}"
         given = build(seed=seed) if _takes_seed(build) else build()
         del given
-        return examine_build(build, max_time=max_time, seed=seed).as_dict()
+        diagnosis = examine_build(build, max_time=max_time, seed=seed)
+        inside = {"view": look_inside(build, diagnosis, seed=seed)} if view else {}
+        return diagnosis.as_dict() | inside
     except GradusError as error:
         return {"error": (error.expected, error.received, error.mend)}
     except (SystemExit, KeyboardInterrupt) as error:
@@ -156,8 +162,8 @@ def _takes_seed(build: Callable[..., Any]) -> bool:
 
 
 def _main() -> None:
-    path, name, max_time, seed, answer = sys.argv[1:6]
-    found = _work(Path(path), name, float(max_time), int(seed))
+    path, name, max_time, seed, answer, *more = sys.argv[1:]
+    found = _work(Path(path), name, float(max_time), int(seed), bool(more))
     beside = Path(answer).with_suffix(".part")
     beside.write_text(json.dumps(found), "utf-8")
     beside.replace(answer)
