@@ -127,7 +127,7 @@ class PretrainingOptions:
     """How the layers of a perceptron begin (§15.1)."""
 
     hidden: tuple[int, ...] = option((500,), "units in each hidden layer", unit="units", low=1)
-    activation: Literal["sigmoid", "tanh", "softplus", "relu"] = option("sigmoid", "hidden units")
+    activation: Literal["sigmoid", "tanh", "softplus", "relu"] = option("tanh", "hidden units")
     dropout: float = option(0.0, "share of hidden units dropped in fine-tuning", low=0, high=0.95)
     input_dropout: float = option(0.0, "share of inputs dropped in fine-tuning", low=0, high=0.95)
     scaling: Literal["auto", "standardize", "range", "none"] = option(

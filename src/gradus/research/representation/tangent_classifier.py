@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gradus.core.errors import SettingError
 from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.estimators.classification import GradientClassifier
@@ -59,13 +58,12 @@ def code_tangents(
     width = encoder(rows[:1]).shape[1]
     for part in rows.split(max(1, NUMBERS // (rows.shape[1] * width))):
         each = jacobian(encoder, part)
-        # Of the code's side: pairs of units are fewer than pairs of features as a rule, and eigenvectors cheaper.
-        if width <= rows.shape[1]:
-            _, vectors = torch.linalg.eigh(each @ each.mT)
-            leading = vectors[..., -count:].flip(-1).mT @ each
+        # Eigenvectors of the smaller side's products are cheaper than a decomposition of the whole.
+        if width < rows.shape[1]:
+            leading = torch.linalg.eigh(each @ each.mT)[1][..., -count:].flip(-1).mT @ each
             found.append(torch.nn.functional.normalize(leading, dim=-1))
         else:
-            found.append(torch.linalg.svd(each, full_matrices=False)[2][:, :count])
+            found.append(torch.linalg.eigh(each.mT @ each)[1][..., -count:].flip(-1).mT)
     return torch.cat(found)
 
 
@@ -151,26 +149,20 @@ class ManifoldTangentClassifier(Pretrained, PretrainingOptions, GradientClassifi
         -------
         self
             The fitted estimator.
-
-        Raises
-        ------
-        SettingError
-            If ``retrain`` or ``members`` ask for what the directions of one network's rows do not serve.
         """
-        if self.retrain != "none" or self.members != 1:
-            received = f"retrain={self.retrain!r}, members={self.members}"
-            raise SettingError("retrain='none' and members=1", received, "leave both out")
         with knowing(self, X_unlabeled):
             return super().fit(X, y, sample_weight, X_val, y_val)
 
     def _trainer(self, network: Any, train: Any, *given: Any, **more: Any) -> Trainer:
-        if isinstance(train, Mapping) and not isinstance(network.body, EnsembleBody) and self.hidden:
+        if isinstance(train, Mapping) and self.hidden:
             with torch.no_grad():
                 scaled = network.prepare(train["inputs"])
-            count = min(self.n_tangents, scaled.shape[1], network.body.out_features)
-            body = network.body.eval()
-            train = {**train, DIRECTIONS: code_tangents(body, scaled, count)}
-            network.train()
+            # Directions are the rows': of the codes as they were pretrained, where the fit still knows them.
+            stacks = getattr(self, "_stacks", None)
+            body = network.body.members[0] if isinstance(network.body, EnsembleBody) else network.body
+            learned = nn.Sequential(*(layer.network_.encoder for layer in stacks[0])) if stacks else body
+            count = min(self.n_tangents, scaled.shape[1], self.hidden[-1])
+            train = {**train, DIRECTIONS: code_tangents(learned.eval(), scaled, count)}
         return super()._trainer(network, train, *given, **more)
 
     def _players(self, network: nn.Module, options: TrainingOptions, seed: int) -> list[Player]:
