@@ -37,8 +37,8 @@ class FlatRows:
         if shape is None and not hasattr(X, "__dataframe__"):
             found = np.asarray(X)
             X, shape = (found, found.shape) if found.ndim > 2 else (X, None)
-        stacked = shape is not None and len(shape) > 2
-        if stacked:
+        row: tuple[int, ...] | None = None
+        if shape is not None and len(shape) > 2:
             if len(shape) > 4:
                 mend = "pass pictures of shape (n, height, width) or (n, height, width, channels), or a table"
                 raise InputError("rows with one to three axes", f"shape {tuple(shape)}", mend)
@@ -49,7 +49,7 @@ class FlatRows:
             X = np.asarray(X).reshape(shape[0], -1)
         table = check_table(self, X, reset=reset)
         if reset:
-            self.row_shape_ = row if stacked else (table.shape[1],)
+            self.row_shape_ = (table.shape[1],) if row is None else row
         return table
 
     def _rows(self, flat: Tensor | np.ndarray) -> np.ndarray:

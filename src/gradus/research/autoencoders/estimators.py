@@ -86,7 +86,7 @@ class SparseAutoencoder(AutoencoderAnswers, AutoencoderShape, UnsupervisedEstima
     sparsity: float = option(0.1, "weight of kl and l1 beside the reconstruction", low=0)
     rate: float = option(0.05, "target rate of kl, the share of rows for which a unit is on", above=0, high=0.99)
     k: int = option(25, "units kept by k_sparse", unit="units", low=1)
-    code_activation: Activation | Literal["auto"] = option(
+    code_activation: Activation | Literal["auto"] = option(  # type: ignore[assignment]  # one choice more
         "auto", "activation of the code; auto: sigmoid for kl, relu for l1, identity for k_sparse"
     )
 

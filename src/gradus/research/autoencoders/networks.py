@@ -208,7 +208,7 @@ class DenseDecoder(nn.Module):
                 layers += [TransposedLinear(layer), ACTIVATIONS[unit]()]
             self.layers = nn.Sequential(*layers[:-1])
         else:
-            self.layers = _chain(widths, units, before=code_activation)[:-1]
+            self.layers = nn.Sequential(*list(_chain(widths, units, before=code_activation))[:-1])
         self.in_features, self.out_features = encoder.out_features, widths[-1]
 
     def forward(self, codes: Float[Tensor, "batch {self.in_features}"]) -> Float[Tensor, "batch {self.out_features}"]:
@@ -336,7 +336,7 @@ class ConvolutionalDecoder(nn.Module):
             self.dense: nn.Module = TransposedLinear(dense)
         else:
             self.dense = nn.Linear(dense.out_features, dense.in_features)
-            initialize(self.dense, "auto", code_activation)  # type: ignore[arg-type]
+            initialize(self.dense, "auto", code_activation)
         convolutions = encoder.convolutions[::-1]
         self.layers = nn.ModuleList()
         for index, layer in enumerate(convolutions):

@@ -182,12 +182,12 @@ def jacobian_norm_estimate(
     with torch.enable_grad():
         leaf = inputs if inputs.requires_grad else inputs.detach().requires_grad_()
         codes = function(leaf)
-        total = 0.0
+        total = inputs.new_zeros(len(inputs))
         for _ in range(probes):
             signs = _signs(codes, generator)
             (pulled,) = torch.autograd.grad(codes, leaf, signs, create_graph=True)
             total = total + pulled.square().sum(1)
-    return total / probes  # type: ignore[return-value]
+    return total / probes
 
 
 def curvature_estimate(
@@ -229,7 +229,7 @@ def curvature_estimate(
     with torch.enable_grad():
         here = inputs.detach().requires_grad_()
         codes = function(here)
-        total = 0.0
+        total = inputs.new_zeros(len(inputs))
         for _ in range(probes):
             moved = torch.randn(here.shape, generator=generator, dtype=here.dtype, device=here.device)
             there = (inputs.detach() + noise * moved).requires_grad_()
@@ -238,7 +238,7 @@ def curvature_estimate(
             (first,) = torch.autograd.grad(codes, here, signs, create_graph=True)
             (second,) = torch.autograd.grad(others, there, signs, create_graph=True)
             total = total + (first - second).square().sum(1)
-    return total / probes  # type: ignore[return-value]
+    return total / probes
 
 
 def _signs(like: Tensor, generator: torch.Generator) -> Tensor:

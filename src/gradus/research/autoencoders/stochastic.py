@@ -123,7 +123,7 @@ class StochasticAutoencoder(AutoencoderAnswers, AutoencoderShape, DrawingEstimat
     )
     code: CodeName = option("gaussian", "distribution of the code: around tanh units, or of bits")
     code_noise: float = option(0.3, "standard deviation of a gaussian code", low=0)
-    code_activation: Activation | Literal["auto"] = option(
+    code_activation: Activation | Literal["auto"] = option(  # type: ignore[assignment]  # one choice more
         "auto", "expected code; auto: tanh for gaussian, whose bounds give noise a meaning, and sigmoid for bernoulli"
     )
     variance: Literal["shared", "row", "unit"] = option(
