@@ -19,7 +19,9 @@ LEFT_OUT = {"check_array_api_input", "check_classifiers_multilabel_output_format
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning:sklearn")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.parametrize(
-    "estimator", [PretrainedClassifier(**QUICK), ManifoldTangentClassifier(**QUICK)], ids=lambda e: type(e).__name__
+    "estimator",
+    [PretrainedClassifier(**QUICK), pytest.param(ManifoldTangentClassifier(**QUICK), marks=pytest.mark.slow)],
+    ids=lambda e: type(e).__name__,
 )
 def test_scikit_learn_finds_nothing(estimator):
     results = check_estimator(estimator, on_skip=None, on_fail=None)
