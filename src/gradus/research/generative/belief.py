@@ -66,7 +66,7 @@ class SigmoidBelief(nn.Module):
         self.down = nn.ModuleList(nn.Linear(above, below) for below, above in itertools.pairwise(widths))
         self.up = nn.ModuleList(nn.Linear(below, above) for below, above in itertools.pairwise(widths))
         for layer in (*self.down, *self.up):
-            initialize(layer, "glorot")  # type: ignore[arg-type]
+            initialize(layer, "glorot")
         with torch.no_grad():
             first: Any = self.down[0]
             first.bias.copy_(torch.logit(mean.double(), 1e-9).clamp(-5, 5))

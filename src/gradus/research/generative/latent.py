@@ -322,7 +322,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         ndarray of shape (samples, n) or (n,)
         """
         draws = self._count(samples, self.bound_samples)
-        known = self.network_
+        known: Any = self.network_
 
         def weights(network: Any, rows: Tensor) -> Tensor:
             # nothing of the encoder depends on the draw, but it costs little beside many decodings
@@ -354,7 +354,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         ndarray of shape (n,)
         """
         draws = self._count(samples, 1)
-        known = self.network_
+        known: Any = self.network_
 
         def bound(network: Any, rows: Tensor) -> Tensor:
             def part_of(part: Tensor, noise: Tensor) -> Tensor:
@@ -395,7 +395,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def _scored(self, X: Any, function: Any, draws: int) -> np.ndarray:
         rows = self._encode_rows(X, reset=False)
         self._check_scored(rows)
-        double = exact_or_fast(self.network_, len(rows), draws, self.network_.likelihood.outputs)
+        network: Any = self.network_
+        double = exact_or_fast(network, len(rows), draws, network.likelihood.outputs)
         return self._ask({"inputs": rows}, function, double=double).double().numpy()
 
     def exhibits(self, data: Any) -> Iterator[Exhibit]:

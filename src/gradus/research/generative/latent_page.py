@@ -132,7 +132,8 @@ def _weights(estimator: Any) -> dict[str, Any] | None:
         {"weight": _packed(layer.weight.detach().cpu().numpy()), "bias": _packed(layer.bias.detach().cpu().numpy())}
         for layer in linear
     ]
-    likelihood, kind = network.likelihood, estimator.likelihood_
+    likelihood: Any = network.likelihood
+    kind = estimator.likelihood_
     rule: dict[str, Any] = {"kind": kind}
     if kind == "bernoulli":
         rule["full"] = likelihood.full

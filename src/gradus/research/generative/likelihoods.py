@@ -242,7 +242,7 @@ class DiscretizedLogisticLikelihood(Likelihood):
     def __init__(self, mean: Float[Tensor, " features"], levels: int = 256, spread: Spread = "shared") -> None:
         size = len(mean)
         super().__init__(size, 2 * size if spread == "learned" else size, size)
-        self.levels, self.spread, self.half = levels, spread, (levels - 1) / 2
+        self.levels, self.spread, self.middle = levels, spread, (levels - 1) / 2
         self.register_buffer("mean", mean.float())
         if spread != "learned":
             self.raw_spread = nn.Parameter(torch.full(() if spread == "shared" else (size,), inverse_softplus(0.2)))
@@ -253,15 +253,15 @@ class DiscretizedLogisticLikelihood(Likelihood):
 
     def prepare(self, rows: Float[Tensor, "batch features"]) -> Float[Tensor, "batch inputs"]:
         """Return values between -1 and 1, less their mean."""
-        return (rows - self.mean) / self.half
+        return (rows - self.mean) / self.middle
 
     def log_prob(
         self, outputs: Float[Tensor, " *draws batch outputs"], rows: Float[Tensor, "batch features"]
     ) -> Float[Tensor, " *draws batch"]:
         """Return the log-probability of each row of whole numbers."""
         scale = self._scale(outputs)
-        centred = rows / self.half - 1 - outputs[..., : self.features]
-        step = 0.5 / self.half
+        centred = rows / self.middle - 1 - outputs[..., : self.features]
+        step = 0.5 / self.middle
         above, below = (centred + step) / scale, (centred - step) / scale
         # σ(a) - σ(b) = σ(a) σ(-b) (1 - exp(b - a)), of which the ends of the range keep one factor.
         lowest, highest = rows <= 0, rows >= self.levels - 1
@@ -271,7 +271,7 @@ class DiscretizedLogisticLikelihood(Likelihood):
 
     def point(self, outputs: Float[Tensor, " *batch outputs"]) -> Float[Tensor, " *batch features"]:
         """Return the logistic's location, within the range."""
-        return ((outputs[..., : self.features] + 1) * self.half).clamp(0, self.levels - 1)
+        return ((outputs[..., : self.features] + 1) * self.middle).clamp(0, self.levels - 1)
 
     def draw(
         self, outputs: Float[Tensor, " *batch outputs"], generator: torch.Generator
@@ -280,11 +280,11 @@ class DiscretizedLogisticLikelihood(Likelihood):
         location = outputs[..., : self.features]
         uniform = torch.rand(location.shape, generator=generator, dtype=location.dtype, device=location.device)
         drawn = location + self._scale(outputs) * torch.logit(uniform, 1e-7)
-        return ((drawn + 1) * self.half).round().clamp(0, self.levels - 1).abs()  # no zero of negative sign
+        return ((drawn + 1) * self.middle).round().clamp(0, self.levels - 1).abs()  # no zero of negative sign
 
     def start(self) -> Float[Tensor, " outputs"]:
         """Return each column's mean, and a scale of a tenth of the range."""
-        mean = self.mean / self.half - 1
+        mean = self.mean / self.middle - 1
         return mean if self.spread != "learned" else torch.cat([mean, torch.full_like(mean, inverse_softplus(0.2))])
 
 

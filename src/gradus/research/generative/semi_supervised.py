@@ -171,7 +171,7 @@ class SemiSupervisedVAE(ClassifierMixin, RowLikelihood):
     # -- rows and classes ----------------------------------------------------------------------------------------
 
     @with_callbacks
-    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Self:  # type: ignore[override]
+    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Self:
         """Train on rows with and without a class.
 
         Parameters
