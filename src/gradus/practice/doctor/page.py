@@ -131,7 +131,10 @@ def _number(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e6):
         return f"{int(value):,}".replace("-", "−")
-    return f"{value:.3g}".replace("-", "−") if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    digits, e, power = f"{value:.3g}".partition("e")
+    return (digits + (f"e{int(power)}" if e else "")).replace("-", "−")
 
 
 def _finite(value: Any) -> Any:
@@ -203,9 +206,11 @@ def _epochs(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 def _treatments(rows: Sequence[Mapping[str, Any]], skill: float | None) -> dict[str, Any] | None:
     if not rows:
         return None
-    drawn = bars([(r["treatment"], r["skill"]) for r in rows], base=skill, title="Skill with each treatment")
-    told = [(r["treatment"], _number(r["skill"]), _number(r["gain"])) for r in rows]
-    return {"drawn": Markup(drawn), "rows": told, "before": _number(skill)}
+    drawn = bars([(r["treatment"], r["skill"]) for r in rows], base=skill)
+    told = [
+        bar | {"skill": _number(r["skill"]), "gain": _number(r["gain"])} for bar, r in zip(drawn, rows, strict=True)
+    ]
+    return {"rows": told, "before": _number(skill)}
 
 
 def _recorded(view: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -227,8 +232,10 @@ def _recorded(view: Mapping[str, Any]) -> list[dict[str, Any]]:
                     notes.append(
                         f"a step moves it by {_number(ratios[0])} of its size, at the end {_number(ratios[-1])}"
                     )
+            notes += ["large values drawn closer together"] if row.get("unit") else []
             drawn = ridges(row, title=f"{name} of {row['layer']} at steps {', '.join(map(str, row['steps']))}")
-            shown.append({"layer": row["layer"], "notes": "; ".join(notes), "drawn": Markup(drawn)})
+            named = f"{row['layer']} · {row['kind']}" if row.get("kind") else row["layer"]
+            shown.append({"layer": named, "notes": "; ".join(notes), "drawn": Markup(drawn)})
         if shown:
             blocks.append({"name": name, "words": words, "shown": shown})
     return blocks

@@ -36,6 +36,10 @@ def lines(series: Mapping[str, Sequence[tuple[float, float | None]]], *, x: str,
         return ""
     xs = [a for points in kept.values() for a, _ in points]
     ys = [b for points in kept.values() for _, b in points]
+    powers = min(ys) > 0 and max(ys) > 1e3 * min(ys)  # a loss that exploded hides all else on a plain axis
+    if powers:
+        kept = {name: [(a, math.log10(b)) for a, b in points] for name, points in kept.items()}
+        ys = [b for points in kept.values() for _, b in points]
     low, high, ticks = _axis(min(ys), max(ys))
     first, last = min(xs), max(xs)
     span = (last - first) or 1.0
@@ -48,7 +52,8 @@ def lines(series: Mapping[str, Sequence[tuple[float, float | None]]], *, x: str,
     for tick in ticks:
         _, level = at(first, tick)
         parts.append(f'<path class="grid" d="M{LEFT} {level:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 7}" y="{level + 4:.1f}" text-anchor="end">{_short(tick)}</text>')
+        label = _short(10**tick if powers else tick, ticks)
+        parts.append(f'<text x="{LEFT - 7}" y="{level + 4:.1f}" text-anchor="end">{label}</text>')
     for tick in _whole(first, last):
         place, _ = at(tick, low)
         parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{tick}</text>')
@@ -73,6 +78,10 @@ def ridges(found: Mapping[str, Any], *, title: str) -> str:
         ``low``, ``high``, ``steps``, ``counts`` (one list a step), ``scale`` (``value`` or ``power of ten``).
     title : str
         Read aloud in the drawing's place.
+
+    Notes
+    -----
+    With a ``unit`` in ``found``, ``low`` and ``high`` are places on an axis of asinh(value / unit).
 
     Examples
     --------
@@ -102,8 +111,9 @@ def ridges(found: Mapping[str, Any], *, title: str) -> str:
         ((low + high) / 2, (left + width - right) / 2, "middle"),
         (high, width - right, "end"),
     ]
+    unit = found.get("unit")
     for value, place, anchor in ends:
-        label = _power(value) if powers else escape(_short(value))
+        label = _power(value) if powers else escape(_short(float(f"{unit * math.sinh(value) if unit else value:.2g}")))
         parts.append(f'<text x="{place}" y="{base + 17}" text-anchor="{anchor}">{label}</text>')
     if not powers and low < 0 < high:
         zero = left + (width - left - right) * -low / (high - low)
@@ -111,43 +121,36 @@ def ridges(found: Mapping[str, Any], *, title: str) -> str:
     return _framed("".join(parts), width, height, title)
 
 
-def bars(rows: Sequence[tuple[str, float | None]], *, base: float | None, title: str) -> str:
-    """Return one bar a row on a common axis, with a line at ``base``; rows without a number stay empty.
+def bars(rows: Sequence[tuple[str, float | None]], *, base: float | None) -> list[dict[str, Any]]:
+    """Return where bars of skill begin and how long they are, in per cent of one common axis.
+
+    Parameters
+    ----------
+    rows : sequence of (name, skill)
+        None where there is no skill: such a row gets no bar.
+    base : float, optional
+        Where the mark stands; a bar that goes beyond it by a fiftieth is ``up``.
 
     Examples
     --------
-    >>> bars([("a tenth of the rate", 0.9), ("failed", None)], base=0.1, title="Skill").count("<rect")
-    1
+    >>> [(bar["left"], bar["width"], bar["better"]) for bar in bars([("a", 0.5), ("b", None)], base=0.25)]
+    [(0.0, 50.0, True), (0.0, 0.0, False)]
     """
-    values = [v for _, v in rows if v is not None and math.isfinite(v)]
-    if not values:
-        return ""
-    known = [*values, *([] if base is None else [base])]
-    low, high = min(0.0, *known), max(1.0 if max(known) <= 1 else max(known), 0.0)
-    low = max(low, -1.0)  # of what went wrong by far, how far does not matter
-    width, left, right, step = 640, 268, 62, 28
-    height = step * len(rows) + 8
+    known = [v for v in [base, *(v for _, v in rows)] if v is not None and math.isfinite(v)]
+    low, high = max(-0.3, min([0.0, *known])), max([1.0, *known])  # of what goes wrong by far, how far matters little
 
     def at(value: float) -> float:
-        return left + (width - left - right) * (min(max(value, low), high) - low) / ((high - low) or 1.0)
+        return 100 * (min(max(value, low), high) - low) / (high - low)
 
-    parts = []
-    for rank, (name, value) in enumerate(rows):
-        y = 4 + rank * step
-        shown = name if len(name) <= 40 else name[:39] + "…"
-        parts.append(f'<text x="{left - 10}" y="{y + 17}" text-anchor="end">{escape(shown)}</text>')
-        if value is None or not math.isfinite(value):
-            parts.append(f'<text class="soft" x="{at(0.0) + 6:.1f}" y="{y + 17}">failed</text>')
-            continue
-        start, end = sorted((at(0.0), at(value)))
-        better = "up" if base is not None and value > base + 0.02 else "flat"
-        parts.append(
-            f'<rect class="{better}" x="{start:.1f}" y="{y + 4}" width="{max(end - start, 1.5):.1f}" height="18"/>'
-        )
-        parts.append(f'<text x="{end + 6:.1f}" y="{y + 17}">{value:.2f}</text>')
-    if base is not None and math.isfinite(base):
-        parts.append(f'<path class="base" d="M{at(base):.1f} 0V{height}"/>')
-    return _framed("".join(parts), width, height, title)
+    found = []
+    for name, value in rows:
+        shown = value is not None and math.isfinite(value)
+        first, last = sorted((at(0.0), at(value))) if shown and value is not None else (at(0.0), at(0.0))
+        better = shown and value is not None and value > (base if base is not None else 0.0) + 0.02
+        mark = None if base is None else round(at(base), 2)
+        found.append({"name": name, "left": round(first, 2), "width": round(last - first, 2), "better": better,
+                      "mark": mark, "failed": not shown})  # fmt: skip
+    return found
 
 
 def _framed(inside: str, width: int, height: int, title: str) -> str:
@@ -176,8 +179,11 @@ def _whole(first: float, last: float) -> list[int]:
     return list(range(a, b + 1, every))
 
 
-def _short(value: float) -> str:
+def _short(value: float, ticks: Sequence[float] = ()) -> str:
+    """Return a number with as many digits as tell the ticks of its axis apart, three for a number alone."""
     text = f"{value:.3g}"
+    if len(ticks) > 1 and max(map(abs, ticks)) / (ticks[1] - ticks[0]) >= 100 and value in ticks:
+        text = f"{value:.{max(0, 1 - math.floor(math.log10(ticks[1] - ticks[0])))}f}"
     if "e" in text:
         digits, _, power = text.partition("e")
         text = f"{digits}e{int(power)}"

@@ -86,6 +86,7 @@ class Recorder:
         self._seen: set[str] = set()
         self._before: dict[str, Tensor] = {}
         self._parameters: dict[str, nn.Parameter] = {}
+        self._kinds: dict[str, str] = {}
 
     def watch(self, patient: Patient, step: int, batch: Any) -> None:
         """Be told that a step is about to be taken."""
@@ -107,6 +108,7 @@ class Recorder:
 
     def _hook(self, network: nn.Module) -> None:
         leaves = [(n, m) for n, m in network.named_modules() if not any(True for _ in m.children())]
+        self._kinds = {n or "network": type(m).__name__ for n, m in leaves}
         self._handles = [m.register_forward_hook(self._look(n or "network")) for n, m in _some(leaves)]
         weights = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
         matrices = [(n, p) for n, p in weights if p.ndim > 1] or weights
@@ -151,8 +153,14 @@ class Recorder:
     def facts(self) -> dict[str, Any]:
         """Return histograms with common bins for each layer, as plain data."""
         return {
-            "activations": [_histograms(name, rows) for name, rows in self.activations.items()],
-            "gradients": [_histograms(name, rows, powers=True) for name, rows in self.gradients.items()],
+            "activations": [
+                {"kind": self._kinds.get(name, "")} | _histograms(name, rows) for name, rows in self.activations.items()
+            ],
+            "gradients": [  # in the order of the network, not of the way back
+                _histograms(name, self.gradients[name], powers=True)
+                for name in self._parameters
+                if name in self.gradients
+            ],
             "movement": [
                 {"parameter": name, "steps": [s for s, _ in rows], "ratios": [_number(r) for _, r in rows]}
                 for name, rows in self.movement.items()
@@ -174,13 +182,18 @@ def _number(value: float) -> float | None:
 def _histograms(name: str, rows: list[tuple[int, NDArray[np.float64], int]], *, powers: bool = False) -> dict[str, Any]:
     """Count values in bins common to all moments; the outermost thousandths lie in the bins at the ends.
 
-    With ``powers`` the sizes of the values are counted by powers of ten, and zeros apart.
+    With ``powers`` the sizes of the values are counted by powers of ten, and zeros apart. Values that are of very
+    different sizes are counted by asinh(value / unit).
     """
     zeros = [float((values == 0).mean()) if len(values) else 0.0 for _, values, _ in rows]
     kept = [values for _, values, _ in rows]
     if powers:
         kept = [np.log10(np.maximum(np.abs(values[values != 0]), FAINT)) for values in kept]
     every = np.concatenate(kept) if kept else np.empty(0)
+    unit = None
+    if not powers and len(sizes := np.abs(every[every != 0])) and sizes.max() > 300 * (middle := np.median(sizes)):
+        unit, kept = float(middle), [np.arcsinh(values / middle) for values in kept]
+        every = np.arcsinh(every / middle)
     low, high = np.quantile(every, [0.001, 0.999]) if len(every) else (0.0, 1.0)
     if not np.isfinite(high - low) or high - low < 1e-9 * max(1.0, abs(low), abs(high)):
         margin = 0.5 * max(1.0, abs(float(low)) * 0.1)
@@ -189,7 +202,7 @@ def _histograms(name: str, rows: list[tuple[int, NDArray[np.float64], int]], *, 
     return {
         "layer": name, "low": _number(float(low)), "high": _number(float(high)), "steps": [s for s, _, _ in rows],
         "counts": counts, "zeros": [round(z, 4) for z in zeros], "broken": [n for _, _, n in rows],
-        "scale": "power of ten" if powers else "value",
+        "scale": "power of ten" if powers else "value", "unit": None if unit is None else _number(unit),
     }  # fmt: skip
 
 
