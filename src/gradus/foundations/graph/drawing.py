@@ -138,7 +138,7 @@ def opened_at_first(picture: Picture) -> set[str]:
 # ---- static SVG ----
 
 
-def render_svg(picture: Picture, *, standalone: bool = True) -> str:
+def render_svg(picture: Picture, *, standalone: bool = True, ready: Any = None) -> str:
     """Return the picture as SVG, light or dark as the reader's system is.
 
     Parameters
@@ -147,8 +147,10 @@ def render_svg(picture: Picture, *, standalone: bool = True) -> str:
         What to draw.
     standalone : bool
         Whether it is a file of its own, with its style and paper.
+    ready : tuple, optional
+        What `planned` returned, where that is known.
     """
-    written, plan, opened = planned(picture)
+    written, plan, opened = ready or planned(picture)
     placed = place(plan, opened)
     body = [
         '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
@@ -177,13 +179,17 @@ def _value_of(picture: Picture, label: Mapping[str, Any]) -> str:
 
 
 def _curve(points: list[tuple[float, float]]) -> str:
-    """Return a path that leaves and arrives vertically at every point."""
+    """Return a path that leaves and arrives vertically at every point; a straight run is one line."""
     x, y = points[0]
     parts = [f"M{x:.1f} {y:.1f}"]
     for nx, ny in points[1:]:
         half = (y + ny) / 2
-        bent = f"C{x:.1f} {half:.1f} {nx:.1f} {half:.1f} {nx:.1f} {ny:.1f}"
-        parts.append(f"L{nx:.1f} {ny:.1f}" if abs(nx - x) < 0.05 else bent)
+        if abs(nx - x) >= 0.05:
+            parts.append(f"C{x:.1f} {half:.1f} {nx:.1f} {half:.1f} {nx:.1f} {ny:.1f}")
+        elif parts[-1][0] == "L":
+            parts[-1] = f"L{nx:.1f} {ny:.1f}"
+        else:
+            parts.append(f"L{nx:.1f} {ny:.1f}")
         x, y = nx, ny
     return "".join(parts)
 

@@ -35,13 +35,16 @@ class Level:
         Items from top to bottom, from left to right: ``n5`` a node, ``g...`` a group, ``i5`` and ``o5`` ports of the
         edges from node 5, ``b...`` a bend.
     links : dict
-        ``(from item, to item, source node)`` to the bends between.
+        ``(from item, to item, source node)`` to the number of bends between, the first of their chain.
+    chains : dict
+        ``(from item, source node)`` to bends, one a layer: edges from one node share them, so that there are few.
     weights : dict
         How much an item pulls on those it is linked to.
     """
 
     layers: list[list[str]] = field(default_factory=list)
-    links: dict[tuple[str, str, int], list[str]] = field(default_factory=dict)
+    links: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    chains: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
 
 
@@ -135,16 +138,14 @@ def _level(key: str, items: list[str], links: list[tuple[str, str, int]], light:
     for item, k in rank.items():
         layers[k].append(item)
     level = Level(layers)
-    bends: dict[tuple[str, int, int], str] = {}
-    for a, b, u in links:  # edges from one node share their bends
-        between = []
-        for k in range(rank[a] + 1, rank[b]):
-            bend = bends.get((a, u, k))
-            if bend is None:
-                bend = bends[a, u, k] = f"b{len(bends)}@{key}"
-                layers[k].append(bend)
-            between.append(bend)
-        level.links[a, b, u] = between
+    bends = 0
+    for a, b, u in links:
+        chain = level.chains.setdefault((a, u), [])
+        level.links[a, b, u] = max(0, rank[b] - rank[a] - 1)
+        for k in range(rank[a] + 1 + len(chain), rank[b]):
+            chain.append(f"b{bends}@{key}")
+            layers[k].append(chain[-1])
+            bends += 1
     level.weights = {i: LIGHT if i in light or i[0] == "b" else 1.0 for layer in layers for i in layer}
     _untangle(layers, _neighbours(level))
     return level
@@ -169,7 +170,7 @@ def _ranks(items: list[str], links: list[tuple[str, str, int]]) -> dict[str, int
                 ready.append(b)
     for item in reversed(ready):
         alone = sum(len(after[p]) == 1 for p in before[item])  # an edge to several places is long already
-        if after[item] and alone < len(after[item]) and item[0] not in "io":
+        if after[item] and alone <= len(after[item]) and item[0] not in "io":
             rank[item] = min(rank[b] for b in after[item]) - 1
     last = max(rank.values(), default=0)
     return {item: last if item[0] == "o" else k for item, k in rank.items()}
@@ -178,14 +179,11 @@ def _ranks(items: list[str], links: list[tuple[str, str, int]]) -> dict[str, int
 def _neighbours(level: Level) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     above: dict[str, list[str]] = {}
     below: dict[str, list[str]] = {}
-    seen = set()
-    for (a, b, _), bends in level.links.items():
-        steps = [a, *bends, b]
-        for p, q in pairwise(steps):
-            if (p, q) not in seen:
-                seen.add((p, q))
-                above.setdefault(q, []).append(p)
-                below.setdefault(p, []).append(q)
+    steps = [step for (a, _), chain in level.chains.items() for step in pairwise([a, *chain])]
+    steps += [(level.chains[a, u][count - 1] if count else a, b) for (a, b, u), count in level.links.items()]
+    for p, q in dict.fromkeys(steps):
+        above.setdefault(q, []).append(p)
+        below.setdefault(p, []).append(q)
     return above, below
 
 
@@ -319,7 +317,7 @@ def _straighten(level: Level, x: dict[str, float]) -> None:
     ends = {
         item: side for layer in level.layers for side, item in ((min, layer[0]), (max, layer[-1])) if len(layer) > 1
     }
-    for bends in level.links.values():
+    for bends in level.chains.values():
         sides = {ends.get(bend) for bend in bends}
         if len(bends) > 1 and len(sides) == 1 and (side := sides.pop()) is not None:
             x |= dict.fromkeys(bends, side(x[bend] for bend in bends))
@@ -361,7 +359,8 @@ def _path(u: int, v: int, plan: Plan, inside: Any, origins: Any, boxes: Any) -> 
             points.append((x + w / 2, y + h))
         if a[0] in "gn" and oy + at[a][3] > points[-1][1]:
             points.append((points[-1][0], oy + at[a][3]))
-        for item in plan.levels[key].links[a, b, u]:
+        level = plan.levels[key]
+        for item in level.chains[a, u][: level.links[a, b, u]]:
             points += [(ox + at[item][0], oy + at[item][2]), (ox + at[item][0], oy + at[item][3])]
         if b[0] == "o":
             x, y, w, h = boxes[f"g{key}"]

@@ -36,9 +36,13 @@ def render_page(picture: Picture) -> str:
     >>> render_page(picture_of_call(lambda x: x * x, 3.0)).startswith("<!doctype html>")
     True
     """
-    written, plan, opened = planned(picture)
+    written, plan, opened = ready = planned(picture)
     levels = {
-        key: {"layers": level.layers, "links": [[a, b, u, bends] for (a, b, u), bends in level.links.items()]}
+        key: {
+            "layers": level.layers,
+            "links": [[a, b, u, count] for (a, b, u), count in level.links.items()],
+            "chains": [[a, u, bends] for (a, u), bends in level.chains.items() if bends],
+        }
         for key, level in plan.levels.items()
     }
     known = {"picture": picture.facts(), "labels": written, "levels": levels, "opened": sorted(opened)}
@@ -54,7 +58,7 @@ def render_page(picture: Picture) -> str:
         facts=facts,
         nonce=hashlib.sha256(text.encode()).hexdigest()[:32],
         style=STYLE + (TEMPLATES / "graph.css").read_text("utf-8"),
-        drawing=render_svg(picture, standalone=False).replace("</defs>", BACK),
+        drawing=render_svg(picture, standalone=False, ready=ready).replace("</defs>", BACK),
         data=text,
         script=(TEMPLATES / "graph.js").read_text("utf-8"),
     )

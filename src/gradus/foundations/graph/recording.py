@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -214,7 +215,13 @@ class _Recorder(TorchFunctionMode):
         self.groups[key] = Group(key, parent, shown, type(module).__name__, path, count)
         self.stack.append((key, path))
 
-    def _leave(self, module: nn.Module, *_: Any) -> None:
+    def _leave(self, module: nn.Module, arguments: Any, answer: Any) -> None:
+        """Close the group; what a compiled module did inside is one operation."""
+        outputs: list[Tensor] = []
+        _each_tensor(answer, outputs.append)
+        if any(id(tensor) not in self.made for tensor in outputs):
+            with torch.no_grad(), torch._C.DisableTorchFunction():
+                self._note(type(module).__name__, arguments, {}, answer, 0.0)
         if module is not self.root and self.stack:
             self.stack.pop()
 
@@ -297,7 +304,7 @@ class _Recorder(TorchFunctionMode):
             _, path = self.stack[-1] if self.stack else ("", "")
             node = self._node(kind, name.removeprefix(f"{path}.") if name else kind, tensor)
             node.detail = name
-            node.memory = tensor.nbytes
+            node.memory = _bytes(tensor)
             if tensor.requires_grad:
                 self.leaves[node.number] = tensor
         return self.made[id(tensor)]
@@ -449,7 +456,14 @@ def _storage(tensor: Tensor) -> int:
 
 def _new_bytes(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> int:
     there = {_storage(t) for t in inputs}
-    return sum({p: t.nbytes for t in outputs if (p := _storage(t)) not in there}.values())
+    return sum({p: _bytes(t) for t in outputs if (p := _storage(t)) not in there}.values())
+
+
+def _bytes(tensor: Tensor) -> int:
+    try:
+        return tensor.nbytes
+    except RuntimeError:  # sparse
+        return 0
 
 
 def _changed(name: str, args: Any, kwargs: Any) -> Any:
@@ -483,8 +497,14 @@ def _caller() -> str:
     """Return the line outside of PyTorch that called."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if TORCH not in path.parents and HERE not in path.parents:
-            return f"{path.name}:{frame.f_lineno}"
+        name = _outside(frame.f_code.co_filename)
+        if name:
+            return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+@cache
+def _outside(file: str) -> str:
+    path = Path(file)
+    return "" if TORCH in path.parents or HERE in path.parents else path.name

@@ -51,19 +51,19 @@ const shape = s => (s.length ? s.join(" × ") : "a number");
 
 // ---- positions: as in layout.py ----
 for (const level of Object.values(levels)) {
-  level.bends = new Map(level.links.map(([a, b, u, bends]) => [`${a}>${b}:${u}`, bends]));
+  level.chain = new Map(level.chains.map(([a, u, bends]) => [`${a}:${u}`, bends]));
+  level.count = new Map(level.links.map(([a, b, u, count]) => [`${a}>${b}:${u}`, count]));
+  level.bends = (a, b, u) => (level.chain.get(`${a}:${u}`) || []).slice(0, level.count.get(`${a}>${b}:${u}`));
   level.above = new Map(); level.below = new Map();
   const seen = new Set();
-  for (const [a, b, , bends] of level.links) {
-    const steps = [a, ...bends, b];
-    for (let i = 0; i + 1 < steps.length; i++) {
-      const [p, q] = [steps[i], steps[i + 1]], key = `${p}>${q}`;
-      if (seen.has(key)) continue;
-      seen.add(key);
-      (level.above.get(q) || level.above.set(q, []).get(q)).push(p);
-      (level.below.get(p) || level.below.set(p, []).get(p)).push(q);
-    }
-  }
+  const step = (p, q) => {
+    if (seen.has(`${p}>${q}`)) return;
+    seen.add(`${p}>${q}`);
+    (level.above.get(q) || level.above.set(q, []).get(q)).push(p);
+    (level.below.get(p) || level.below.set(p, []).get(p)).push(q);
+  };
+  for (const [a, , bends] of level.chains) bends.forEach((bend, k) => step(k ? bends[k - 1] : a, bend));
+  for (const [a, b, u, count] of level.links) step(count ? level.chain.get(`${a}:${u}`)[count - 1] : a, b);
   level.weight = item => ("bio".includes(item[0]) ? (item[0] === "b" ? LIGHT : 1) : item[0] === "n" && !["operation", "input"].includes(labels[item].kind) ? LIGHT : 1);
 }
 const isOpen = item => item[0] === "g" && open.has(item.slice(1));
@@ -118,7 +118,7 @@ function arranged(level, size, least, outermost) {
   }
   const ends = new Map();
   for (const layer of level.layers) if (layer.length > 1) ends.set(layer[0], Math.min).set(layer[layer.length - 1], Math.max);
-  for (const [, , , bends] of level.links) {
+  for (const [, , bends] of level.chains) {
     const side = ends.get(bends[0]);
     if (bends.length < 2 || !side || bends.some(bend => ends.get(bend) !== side)) continue;
     const straight = side(...bends.map(bend => x.get(bend)));
@@ -176,7 +176,7 @@ function place() {
       }
       const last = points[points.length - 1];
       if ("gn".includes(a[0]) && oy + at.get(a)[3] > last[1]) points.push([last[0], oy + at.get(a)[3]]);
-      for (const bend of levels[key].bends.get(`${a}>${b}:${edge.source}`)) {
+      for (const bend of levels[key].bends(a, b, edge.source)) {
         const [cx, , top, bottom] = at.get(bend);
         points.push([ox + cx, oy + top], [ox + cx, oy + bottom]);
       }
@@ -192,13 +192,16 @@ function place() {
   return { boxes, paths, width: inside.get("").width, height: inside.get("").height };
 }
 function curve(points) {
-  let [x, y] = points[0], d = `M${x.toFixed(1)} ${y.toFixed(1)}`;
+  let [x, y] = points[0];
+  const parts = [`M${x.toFixed(1)} ${y.toFixed(1)}`];
   for (const [nx, ny] of points.slice(1)) {
     const half = ((y + ny) / 2).toFixed(1), end = `${nx.toFixed(1)} ${ny.toFixed(1)}`;
-    d += Math.abs(nx - x) < 0.05 ? `L${end}` : `C${x.toFixed(1)} ${half} ${nx.toFixed(1)} ${half} ${end}`;
+    if (Math.abs(nx - x) >= 0.05) parts.push(`C${x.toFixed(1)} ${half} ${nx.toFixed(1)} ${half} ${end}`);
+    else if (parts[parts.length - 1][0] === "L") parts[parts.length - 1] = `L${end}`;
+    else parts.push(`L${end}`);
     [x, y] = [nx, ny];
   }
-  return d;
+  return parts.join("");
 }
 
 // ---- drawing ----
