@@ -48,7 +48,18 @@ def fit(
     source: Annotated[str, typer.Argument(help="A file, a folder or the name of a data set, such as digits.")],
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
     task: Annotated[
-        Literal["auto", "classification", "regression", "translate", "forecast", "generate"],
+        Literal[
+            "auto",
+            "classification",
+            "regression",
+            "translate",
+            "forecast",
+            "generate",
+            "density",
+            "factors",
+            "cluster",
+            "compress",
+        ],
         typer.Option(help="What kind of answer; auto infers it: forecast goes on with series, generate with a text."),
     ] = "auto",
     text: Annotated[

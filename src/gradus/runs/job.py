@@ -19,8 +19,8 @@ from gradus.core.errors import DamagedFileError, DataError, PeerError, SettingEr
 from gradus.core.lock import RunLock
 from gradus.core.options import check_settings, option, parse_setting, settings_of
 from gradus.estimators.exhibits import learning_curves
-from gradus.estimators.gradient import trains_together
-from gradus.practice.ladder import Ladder, LadderRow, Rung, climb
+from gradus.estimators.gradient import GradientEstimator, trains_together
+from gradus.practice.ladder import Kind, Ladder, LadderRow, Rung, climb
 from gradus.runs.card import write_card
 from gradus.runs.opened import Opened
 from gradus.runs.opening import TASKS, fractions_of, open_data
@@ -48,7 +48,9 @@ class Job:
     source: str = option("digits", "file, folder or named data set")
     target: str | None = option(None, "column to predict")
     task: str = option(
-        "auto", "classification, regression, translate, forecast, generate, or auto: inferred from the data"
+        "auto",
+        "classification, regression, translate, forecast, generate, density, factors, cluster, compress; "
+        "auto: inferred from the data",
     )
     text: str | None = option(None, "column of texts to read; the word none reads a table although it has one")
     group: str | None = option(None, "column whose equal values stay on one side of the split, or that names series")
@@ -130,7 +132,8 @@ def fit_source(
     valid, test = fractions_of(job)
     job = replace(job, memory=job.memory or agreed(default_memory()), valid_fraction=valid, test_fraction=test)
     started = _prepare(job, given, console)
-    choose_device(started.estimator.device)  # a missing one is refused now, not after the other rungs
+    if isinstance(started.estimator, GradientEstimator):
+        choose_device(started.estimator.device)  # a missing one is refused now, not after the other rungs
     if not is_first():
         return _follow(started)
     if out is None:
@@ -219,7 +222,8 @@ def _prepare(job: Job, settings: Mapping[str, str], console: Console | None = No
     opened.check()
     top = opened.network(settings, job.seed)
     rungs = opened.rungs(job.seed)
-    rungs.append(Rung(top.name, "network", top.estimator, top.why, opened.stream(top.estimator, job.seed)))
+    kind: Kind = "network" if isinstance(top.estimator, GradientEstimator) else "classical"
+    rungs.append(Rung(top.name, kind, top.estimator, top.why, opened.stream(top.estimator, job.seed)))
     return Prepared(job, opened, top.estimator, rungs, top.name)
 
 
@@ -375,7 +379,7 @@ class _MetricsFile:
 def _learned(record: RunRecord, ladder: Ladder, started: Prepared, folder: RunFolder) -> None:
     """Keep the network, whether it won or not, and what is known of its training."""
     network = ladder.fitted.get(started.network)
-    if network is None:
+    if not isinstance(network, GradientEstimator):  # a model of another kind is made again where it is used
         return
     network.checkpoint = None  # the model is to be moved and loaded elsewhere
     network.save(folder.model)
@@ -388,7 +392,7 @@ def _show(record: RunRecord, folder: RunFolder, opened: Opened, ladder: Ladder) 
     """Write report and model card."""
     exhibits = []
     if record.history:
-        network = next(e for e in ladder.fitted.values() if hasattr(e, "history_"))
+        network = next(e for e in ladder.fitted.values() if isinstance(e, GradientEstimator))
         exhibits.append(learning_curves(record.history, network.best_epoch_))
     exhibits += opened.exhibits(ladder)
     write_report(record, exhibits, folder.report)

@@ -14,7 +14,9 @@ from gradus.data.memory import GIB
 from gradus.data.reading import load_table, read, read_loaded
 from gradus.data.splitting import split
 from gradus.data.texts import text_column, with_texts
+from gradus.practice.alone import ALONE
 from gradus.runs.opened import Opened
+from gradus.runs.opened_alone import open_alone
 from gradus.runs.opened_corpus import SHARE, is_corpus, open_corpus
 from gradus.runs.opened_rows import OpenedRows
 from gradus.runs.opened_series import is_series, open_series
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "fractions_of", "open_data", "texts_of_table"]
 
 ROWS = ("classification", "regression")
-TASKS = ("auto", *ROWS, "translate", "forecast", "generate")
-_NEEDS = {"forecast": "a table of series in time", "generate": "plain text", "translate": "two columns of texts"}
+TASKS = ("auto", *ROWS, "translate", "forecast", *ALONE)
+_NEEDS = {"forecast": "a table of series in time", "translate": "two columns of texts"}
 _WORDS = {"table": "a table", "images": "images", "texts": "texts"}
 
 
@@ -58,6 +60,8 @@ def open_data(job: Job, settings: Mapping[str, str], say: Say | None = None) -> 
     """
     if is_corpus(job.source, job.task):
         return open_corpus(job)
+    if job.task in ALONE:
+        return open_alone(job, settings)
     memory = (job.memory or default_memory()) * GIB
     valid, test = fractions_of(job)
     if job.task in ("auto", *ROWS) and job.text in (None, "none"):

@@ -13,11 +13,13 @@ import pandas as pd
 from gradus.applications.timeseries.series import SeriesSet, read_series
 from gradus.core.errors import DataError
 from gradus.data.dataset import Note
-from gradus.data.reading import load_table
+from gradus.data.reading import load_table, read
 from gradus.data.texts import read_corpus
+from gradus.practice.alone import log_density
+from gradus.runs.opened_alone import matrix_of
 from gradus.runs.record import RunRecord
 
-__all__ = ["corpus_frame", "forecast_frame", "paths_frame"]
+__all__ = ["alone_frame", "corpus_frame", "forecast_frame", "paths_frame"]
 
 Tell = Callable[[Iterable[Note]], None]
 LEVELS = {"0.5": "prediction", "0.05": "low", "0.95": "high"}
@@ -81,6 +83,39 @@ def corpus_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) ->
         each = {"bits_per_byte": nats / math.log(2) / size, "perplexity": math.exp(min(700.0, nats / len(text)))}
         rows.append({"text": name, "characters": len(text), **each})
     return pd.DataFrame(rows)
+
+
+def alone_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> pd.DataFrame:
+    """Say of rows without a target how likely they are, to which group they belong, or what their code is.
+
+    Returns
+    -------
+    DataFrame
+        One row a row: ``log_density`` (nats) where the model has one, ``group`` and ``probability`` of groups, and the
+        numbers of the code, ``z1``, ``z2`` and so on.
+    """
+    found = read(str(data), require_target=False)
+    kind = "" if record.data is None else record.data.kind
+    if found.kind != kind:
+        raise DataError(f"{kind}, as the run was fitted on", found.kind, "pass data of the same kind")
+    wanted = None if kind == "images" or record.data is None else record.data.names
+    for column in wanted or []:
+        if column not in found.X.columns:
+            raise DataError(f"the column {column!r}", "a table without it", "pass every column the run was fitted on")
+    rows, _, notes = matrix_of(found, record.task, wanted)
+    tell([*found.notes, *notes])
+    columns: dict[str, Any] = {}
+    if record.task in ("density", "factors", "cluster"):
+        columns["log_density"] = log_density(model, rows)
+    if record.task == "cluster":
+        shares = model.predict_proba(rows)
+        columns |= {"group": shares.argmax(1), "probability": shares.max(1)}
+    elif hasattr(model, "transform"):
+        codes = np.asarray(model.transform(rows))
+        columns |= {f"z{k + 1}": codes[:, k] for k in range(codes.shape[1])}
+    if found.row_names is not None:
+        columns = {"file": found.row_names, **columns}
+    return pd.DataFrame(columns, index=range(len(rows)))
 
 
 def paths_frame(model: Any, n: int, seed: int | None) -> pd.DataFrame:

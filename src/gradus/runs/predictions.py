@@ -32,10 +32,11 @@ from gradus.data.tables import LARGEST, without_values_beyond
 from gradus.data.texts import lines_of, with_texts
 from gradus.estimators.gradient import ANSWER_BYTES, ANSWER_ROWS
 from gradus.estimators.persistence import load
+from gradus.practice.alone import ALONE
 from gradus.practice.answers import predict
 from gradus.runs.job import prepare_again
 from gradus.runs.opened_rows import OpenedRows
-from gradus.runs.other_answers import corpus_frame, forecast_frame
+from gradus.runs.other_answers import alone_frame, corpus_frame, forecast_frame
 from gradus.runs.record import RunFolder, RunRecord
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ def predict_blocks(path: str | Path, data: str | Path, *, console: Console | Non
     if record.data is not None and record.data.kind in ("series", "corpus"):
         answer = forecast_frame if record.data.kind == "series" else corpus_frame
         yield answer(fitted_model(folder, record)[0], data, record, notes.add)
+        notes.tell()
+        return
+    if record.task in ALONE and record.data is not None and record.data.kind in ("table", "images"):
+        yield alone_frame(fitted_model(folder, record)[0], data, record, notes.add)
         notes.tell()
         return
     rows = _rows(data, record, notes)

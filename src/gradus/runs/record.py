@@ -114,6 +114,7 @@ class DataRecord(_Record):
     counted: str = "rows"
     roles: dict[str, str] = Field(default_factory=dict)
     columns: int | None = None
+    names: list[str] = Field(default_factory=list)
     shape: list[int] | None = None
     classes: list[str] | None = None
     origin: str = ""

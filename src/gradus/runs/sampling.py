@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gradus.core.errors import DataError, SettingError
+from gradus.practice.alone import ALONE, drawn
 from gradus.runs.other_answers import paths_frame
 from gradus.runs.predictions import check_finished, fitted_model
 from gradus.runs.record import RunFolder
@@ -33,7 +34,7 @@ def sample_run(path: str | Path, n: int = 1, *, seed: int | None = None, **rule:
     Returns
     -------
     list of str, or DataFrame
-        Texts, prompt included; or of series one row a path, series and step.
+        Texts, prompt included; of series one row a path, series and step; of rows without a target, rows like them.
 
     Raises
     ------
@@ -46,15 +47,21 @@ def sample_run(path: str | Path, n: int = 1, *, seed: int | None = None, **rule:
     record = folder.read_record()
     check_finished(folder, record)
     kind = "" if record.data is None else record.data.kind
-    if kind not in ("corpus", "series"):
+    alone = record.task in ALONE and kind in ("table", "images") and record.task != "compress"
+    if kind not in ("corpus", "series") and not alone:
         received = f"one that answers {record.task}"
         raise DataError("a run whose model can be sampled", received, f"use `gradus predict {path} DATA`")
     if n < 1:
         raise SettingError("1 sample or more", str(n), "write for example -n 3")
     given = {name: value for name, value in rule.items() if value is not None}
-    if kind == "series" and given:
-        raise SettingError("no setting of texts for series in time", next(iter(given)), "leave it out")
+    if kind != "corpus" and given:
+        words = "series in time" if kind == "series" else "rows"
+        raise SettingError(f"no setting of texts for {words}", next(iter(given)), "leave it out")
     model = fitted_model(folder, record)[0]
+    if alone and record.data is not None:
+        rows = drawn(model, n, seed)
+        names = record.data.names or [f"pixel {k}" for k in range(rows.reshape(n, -1).shape[1])]
+        return pd.DataFrame(rows.reshape(n, -1), columns=names)
     if kind == "series":
         return paths_frame(model, n, seed)
     known = inspect.signature(model.sample).parameters

@@ -16,8 +16,11 @@ __all__ = ["check_examples"]
 
 
 @torch.no_grad()
-def check_examples(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
-    """Yield ways in which answers depend on what they must not depend on."""
+def check_examples(patient: Patient, task: Task, batch: Any, twin: Patient | None = None) -> Iterator[Finding]:
+    """Yield ways in which answers depend on what they must not depend on.
+
+    ``twin`` is another patient just built, which has not been asked anything yet.
+    """
     if not isinstance(batch, tuple | list) or not isinstance(batch[0], Tensor) or batch[0].ndim < 1:
         return
     network = patient.network.eval()
@@ -32,6 +35,20 @@ def check_examples(patient: Patient, task: Task, batch: Any) -> Iterator[Finding
         seen = f"one batch asked twice in evaluation mode is answered differently (by {_gap(first, again):.2g}): {what}"
         yield Finding("shared_state", moved[0] if moved else "network", seen, 0.85)
         return
+    if task.kind in ("classes", "binary", "soft", "numbers"):
+        other = _answer(patient, batch, seed=1)
+        if other is not None and other.shape == first.shape and _gap(first, other) > 1e-4:
+            seen = f"in evaluation mode a batch is answered otherwise each time (by {_gap(first, other):.2g})"
+            yield Finding("train_in_evaluation", "network", f"{seen}: something random stays on", 0.85)
+            return
+    if twin is not None:
+        twin.network.eval()
+        turned = (batch[0].roll(1, 0), *batch[1:])
+        here, there = _answer(patient, turned), _answer(twin, turned)
+        if here is not None and there is not None and here.shape == there.shape and _gap(here, there) > 1e-4:
+            seen = f"a batch is answered otherwise (by {_gap(here, there):.2g}) if another was asked before it"
+            yield Finding("shared_state", "network", seen, 0.93)
+            return
     yield from _mixing(patient, batch, first)
     yield from _tail(patient, batch, first, task)
     if task.sequence and task.kind == "classes":
@@ -39,9 +56,9 @@ def check_examples(patient: Patient, task: Task, batch: Any) -> Iterator[Finding
         yield from _padding(patient, batch, task)
 
 
-def _answer(patient: Patient, batch: Any) -> Tensor | None:
+def _answer(patient: Patient, batch: Any, seed: int = 0) -> Tensor | None:
     """Return the output under the same draws every time."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     try:
         found = patient.forward(batch)
     except Exception:

@@ -11,7 +11,7 @@ from torch import Tensor
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
 
-__all__ = ["check_custom_gradients"]
+__all__ = ["check_custom_gradients", "check_whole_gradient"]
 
 ROWS = 8
 STEP = 1e-6
@@ -31,6 +31,54 @@ def check_custom_gradients(patient: Patient, batch: Any) -> Iterator[Finding]:
             if found is not None:
                 yield Finding("wrong_gradient", kind.__name__, found, 0.97)
                 return
+
+
+def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Yield parameters whose gradient is not the derivative of the loss: part of their way to it is cut.
+
+    Compared in double precision and evaluation mode, along random directions of one layer after the other.
+    """
+    if patient.loss is None or _custom(patient, batch):
+        return
+    network = patient.network.double().eval()
+    few = tuple(_double(part[:ROWS]) if isinstance(part, Tensor) else part for part in batch)
+
+    def loss() -> Tensor:
+        torch.manual_seed(0)
+        return patient.measure(few)
+
+    kept = {
+        id(m.weight) for m in network.modules() if getattr(m, "padding_idx", None) is not None
+    }  # rows held on purpose
+    named = [(n, p) for n, p in network.named_parameters() if p.requires_grad and id(p) not in kept]
+    value = loss()
+    if not value.requires_grad or not bool(torch.isfinite(value)):
+        return
+    gradients = torch.autograd.grad(value, [p for _, p in named], allow_unused=True)
+    generator = torch.Generator().manual_seed(0)
+    worst, place, pair = 0.0, "", (0.0, 0.0)
+    scale = max(float(g.norm()) for g in gradients if g is not None) if any(g is not None for g in gradients) else 0.0
+    for (name, p), gradient in zip(named, gradients, strict=True):
+        if gradient is None:
+            continue
+        off = []
+        for _ in range(2):
+            way = torch.randn(p.shape, generator=generator, dtype=torch.float64)
+            way = way / way.norm()
+            with torch.no_grad():
+                sides = []
+                for sign in (1, -1):
+                    p.add_(sign * STEP * way)
+                    sides.append(float(loss()))
+                    p.sub_(sign * STEP * way)
+            numeric, exact = (sides[0] - sides[1]) / (2 * STEP), float((gradient * way).sum())
+            off.append((abs(numeric - exact) / max(abs(numeric), abs(exact), 1e-3 * scale, 1e-7), numeric, exact))
+        least = min(off)
+        if least[0] > worst:
+            worst, place, pair = least[0], name, (least[1], least[2])
+    if worst > 0.1:
+        seen = f"along a random direction the loss changes by {pair[0]:.3g}, its gradient says {pair[1]:.3g}"
+        yield Finding("no_gradient", place.rpartition(".")[0] or place, f"{seen}: part of the graph is cut", 0.8)
 
 
 def _custom(patient: Patient, batch: Any) -> list[Any]:

@@ -266,7 +266,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         new, old = trial.skill, _gain(course, trial)[2]
         strange = prior >= 0.95 and treatment.cause in ("optimizer_settings", "initialization_scale")
         strange |= prior >= 0.75 and treatment.words.endswith("batches")
-        need, least = (0.12, 0.04) if strange else (usual, 0.1)
+        need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.poor else 0.25)
         if gain < need or gain < 0.6 * top or new - max(old, -1.0) < least:
             continue
         cause = treatment.cause

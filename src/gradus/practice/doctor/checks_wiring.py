@@ -46,12 +46,13 @@ def check_wiring(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
 
 
 def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
-    network, loss = patient.network, patient.loss
+    network, loss, linear = patient.network, patient.loss, False
     network.eval()
     with torch.no_grad():
         output, target = patient.forward(batch), patient.target(batch)
         kept = [p.detach().clone() for p in network.parameters()]
         shaken = _shaken(patient, batch)
+        linear = _is_affine(patient, batch, task)
         for p, value in zip(network.parameters(), kept, strict=True):
             p.copy_(value)
     if not isinstance(output, Tensor) or not isinstance(target, Tensor) or loss is None:
@@ -63,6 +64,8 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     yield from _targets(patient, output, target, task, wants)
     yield from _direction(loss, output, target, task)
     yield from _last_layer(patient, batch, output)
+    if linear:
+        yield from _linear(patient, task)
 
 
 def _shaken(patient: Patient, batch: Any) -> Tensor | None:
@@ -234,6 +237,32 @@ def _last_layer(patient: Patient, batch: Any, output: Tensor) -> Iterator[Findin
         yield Finding(
             "misplaced_layer", "output", f"{share:.0%} of the outputs are set to 0 at random in training", 0.93
         )
+
+
+def _is_affine(patient: Patient, batch: Any, task: Task) -> bool:
+    """Whether the answer to a mixture is the mixture of the answers, for random inputs and weights."""
+    inputs = patient.inputs(batch)
+    if len(inputs) != 1 or not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
+        return False
+    generator = torch.Generator().manual_seed(0)
+    k = min(16, len(inputs[0]))
+    first, second = (torch.randn(inputs[0][:k].shape, generator=generator).to(inputs[0]) for _ in range(2))
+    answers = [patient.forward((rows, None)) for rows in (first, second, 0.3 * first + 0.7 * second)]
+    if not all(isinstance(a, Tensor) for a in answers):
+        return False
+    if task.kind in ("classes", "soft") and answers[0].ndim > 1:  # a log-softmax takes the same from each class
+        answers = [a - a.narrow(task.axis, 0, 1) for a in answers]
+    one, two, mixed = (a.double() for a in answers)
+    gap = float((mixed - 0.3 * one - 0.7 * two).abs().max())
+    return gap < 1e-4 * float((one - two).abs().mean())
+
+
+def _linear(patient: Patient, task: Task) -> Iterator[Finding]:
+    """Find several layers with weights that together are one."""
+    layers = [n for n, m in patient.network.named_modules() if isinstance(m, LINEAR)]
+    if len(layers) >= 2 and task.kind != "reconstruction":
+        seen = f"{len(layers)} layers with weights, and the whole is linear in its inputs"
+        yield Finding("missing_nonlinearity", layers[0], seen, 0.9)
 
 
 # -- gradients and parameters -------------------------------------------------------------------------------------

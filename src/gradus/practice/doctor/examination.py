@@ -16,7 +16,7 @@ from gradus.core.threads import threads
 from gradus.practice.doctor.checks_data import check_data, describe
 from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
-from gradus.practice.doctor.checks_gradients import check_custom_gradients
+from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_whole_gradient
 from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_training import Course, check_training
 from gradus.practice.doctor.checks_wiring import check_layers, check_wiring
@@ -147,12 +147,16 @@ def _stages(
     if batch is None:
         raise InputError("at least one training batch", "none", "return data that yield batches")
     plain = _measurable(again(), batch)
+    apart = again().network is not patient.network
 
     def fresh() -> Patient:
         torch.manual_seed(0)
         made = again()
         made.plain = plain
         return made
+
+    def twin() -> Patient | None:
+        return fresh() if apart else None
 
     judge, failure = None, None
     try:
@@ -168,8 +172,10 @@ def _stages(
     _run(found, lambda: check_layers(fresh(), batch), each)
     if plain:
         _run(found, lambda: check_wiring(fresh(), task, batch), each)
-        _run(found, lambda: check_examples(fresh(), task, batch), each)
+        _run(found, lambda: check_examples(fresh(), task, batch, twin()), each)
         _run(found, lambda: check_custom_gradients(fresh(), batch), each)
+        if not any(f.cause in ("no_gradient", "wrong_gradient") for f in found):
+            _run(found, lambda: check_whole_gradient(fresh(), batch), each)
     _run(found, lambda: check_step(fresh()), each)
     if judge is None:
         if failure is not None:
@@ -194,7 +200,7 @@ def _stages(
     }  # fmt: skip
     if course.base.exception is not None:
         found.append(_failed(course.base.exception, certain=not found))
-    elif course.base.patient is not None:
+    elif course.base.patient is not None and course.base.finite:
         trained = course.base.patient
         _run(found, lambda: check_evaluate(trained, task), each)
 

@@ -107,7 +107,7 @@ def render_diagnosis(diagnosis: Diagnosis, *, title: str = "program") -> str:
         epochs=_epochs(tables.get("epochs", [])),
         treatments=_treatments(tables.get("treatments", []), diagnosis.measures.get("skill")),
         recorded=_recorded(view),
-        graph=graph,
+        graph=_fitted(graph, inner.group(1)) if inner else graph,
         nonce=inner.group(1) if inner else "none",
         style=Markup((TEMPLATES / "doctor.css").read_text("utf-8")),
     )  # fmt: skip
@@ -135,6 +135,12 @@ def _number(value: Any) -> str:
         return str(value)
     digits, e, power = f"{value:.3g}".partition("e")
     return (digits + (f"e{int(power)}" if e else "")).replace("-", "−")
+
+
+def _fitted(graph: str, nonce: str) -> str:
+    """Let the graph fit its frame anew when that gets its size, until somebody has moved it."""
+    script = (TEMPLATES / "frame.js").read_text("utf-8")
+    return graph.replace("</body>", f'<script nonce="{nonce}">{script}</script></body>')
 
 
 def _finite(value: Any) -> Any:

@@ -1,0 +1,330 @@
+"""Rows without a target: what is learned of them, the ladder for each task, and how its rungs are judged.
+
+A density is judged by the log-likelihood of rows it has not seen, in nats and in the units of the data; a code by the
+share of the variance that is lost on the way through it; a generator by how far its samples lie from unseen rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gradus.core.errors import InputError
+from gradus.estimators.unsupervised import RowsEstimator
+from gradus.practice.intervals import bca
+from gradus.practice.ladder import Rung
+from gradus.practice.measures import Comparison, Measure, Score
+from gradus.research.autoencoders import Autoencoder
+from gradus.research.generative import VAE
+from gradus.research.generative.evaluation import kernel_distance
+from gradus.research.inference.mixtures import GaussianMixture
+from gradus.research.linear_factors import ICA, PCA, FactorAnalysis, ProbabilisticPCA
+
+__all__ = [
+    "ALONE",
+    "AloneTask",
+    "CodeContest",
+    "DensityContest",
+    "Independent",
+    "SampleContest",
+    "rungs_for",
+    "top_for",
+]
+
+AloneTask = Literal["density", "factors", "cluster", "compress", "generate"]
+ALONE: tuple[AloneTask, ...] = ("density", "factors", "cluster", "compress", "generate")
+Rows = NDArray[np.float64]
+
+MOST_FULL = 32  # columns beyond which a covariance for each component is more than rows can settle
+GROUPS = (2, 3, 4, 6, 8, 12)
+
+LIKELIHOOD = Measure("log_likelihood", True, "nats", "log-density of an unseen row, in the units of the data")
+LOST = Measure("variance_lost", False, "", "squared error after coding and decoding, over the variance")
+DISTANCE = Measure(
+    "kernel_distance", False, "number", "squared distance of samples from unseen rows under a cubic kernel"
+)
+
+
+class Independent(BaseEstimator):
+    """Columns that know nothing of each other: a normal distribution for each. Missing values are passed over."""
+
+    def fit(self, X: Rows, y: Any = None) -> Independent:
+        """Take each column's mean and spread."""
+        self.mean_ = np.nanmean(X, 0)
+        spread = np.nanstd(X, 0)
+        self.scale_ = np.where(spread > 0, spread, 1.0)
+        return self
+
+    def score_samples(self, X: Rows) -> Rows:
+        """Return the log-density of each row's observed values, in nats."""
+        z = (X - self.mean_) / self.scale_
+        each = -0.5 * z**2 - np.log(self.scale_) - 0.5 * np.log(2 * np.pi)
+        return np.nansum(each, 1)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Rows:
+        """Draw rows."""
+        draw = np.random.default_rng(random_state).normal(size=(n_samples, len(self.mean_)))
+        return self.mean_ + self.scale_ * draw
+
+    def transform(self, X: Rows) -> Rows:
+        """Return codes of no number."""
+        return np.zeros((len(X), 0))
+
+    def inverse_transform(self, Z: Rows) -> Rows:
+        """Return the mean row, whatever the code."""
+        return np.tile(self.mean_, (len(Z), 1))
+
+
+# ---- what fitted rungs answer, through a pipeline that scales columns as well ----
+
+
+def log_density(fitted: Any, X: Rows) -> Rows:
+    """Return the log-density of rows in nats, in the units of ``X``: a scaling's own share is taken back."""
+    if not isinstance(fitted, Pipeline):
+        return np.asarray(fitted.score_samples(X), dtype=np.float64)
+    scaler = fitted.steps[0][1]
+    observed = np.isfinite(X)
+    return np.asarray(fitted.score_samples(X)) - (observed * np.log(scaler.scale_)).sum(1)
+
+
+def rebuilt(fitted: Any, X: Rows) -> Rows:
+    """Return rows after coding and decoding."""
+    return np.asarray(fitted.inverse_transform(fitted.transform(X)), dtype=np.float64).reshape(X.shape)
+
+
+def drawn(fitted: Any, n: int, seed: int | None) -> Rows:
+    """Draw rows of a fitted rung, in the units of the rows it learned from."""
+    last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
+    rows = np.asarray(last.sample(n, random_state=seed), dtype=np.float64)
+    return fitted.steps[0][1].inverse_transform(rows) if isinstance(fitted, Pipeline) else rows
+
+
+# ---- ladders ----
+
+
+def _scaled(estimator: Any) -> Pipeline:
+    return make_pipeline(StandardScaler(), estimator)
+
+
+def rungs_for(task: AloneTask, X: Rows, components: int, seed: int) -> list[Rung]:
+    """Return the rungs below the top, the simplest first.
+
+    Parameters
+    ----------
+    task : str
+        One of `ALONE`.
+    X : ndarray of shape (rows, columns)
+        Training rows, which may have gaps (NaN).
+    components : int
+        Numbers in a code.
+    seed : int
+        Of what draws.
+    """
+    gaps = bool(np.isnan(X).any())
+    form: Any = "full" if X.shape[1] <= MOST_FULL else "diag"
+    trivial = Rung("independent columns", "trivial", Independent(), "what columns tell without each other")
+    plane = Rung("probabilistic PCA", "classical", _scaled(ProbabilisticPCA(n_components=components)),
+                 "one plane, and the same noise around it everywhere")  # fmt: skip
+    if task == "compress":
+        mean = Rung("mean row", "trivial", Independent(), "what a code of no number keeps")
+        flat = Rung("PCA", "classical", _scaled(PCA(n_components=components, random_state=seed)),
+                    "the best plane: what a linear code of this length keeps")  # fmt: skip
+        return [mean, flat]
+    if task == "factors":
+        sources = Rung("ICA", "classical", _scaled(ICA(random_state=seed)), "as many independent sources as columns")
+        return [trivial, plane] if gaps else [trivial, plane, sources]
+    if task == "cluster":
+        one = Rung("one group", "trivial", _mixture(1, form, seed), "whether there are groups at all")
+        return [one, *(Rung(f"{k} groups", "classical", _mixture(k, form, seed), "a normal distribution for each group")
+                       for k in GROUPS if k * 5 <= len(X))]  # fmt: skip
+    if gaps:
+        return [trivial, plane]
+    k = min(10, max(2, len(X) // 50))
+    groups = Rung(f"mixture of {k} Gaussians", "classical", _mixture(k, form, seed), "several clouds of rows")
+    return [trivial, plane, groups]
+
+
+def _mixture(k: int, form: Any, seed: int) -> GaussianMixture:
+    return GaussianMixture(n_components=k, covariance=form, floor=1e-3, random_state=seed)
+
+
+def top_for(task: AloneTask, X: Rows) -> tuple[str, type[Any], str, dict[str, Any]]:
+    """Return name, class, reason and settings of the top of the ladder, whose settings a user may set."""
+    gaps = bool(np.isnan(X).any())
+    if task == "factors" or (gaps and task in ("density", "generate")):
+        return "factor analysis", FactorAnalysis, "a plane, and noise of its own for each column", {}
+    if task == "cluster":
+        form = "full" if X.shape[1] <= MOST_FULL else "diag"
+        return "mixture of 5 groups", GaussianMixture, "as asked", {"n_components": 5, "covariance": form}
+    if task == "compress":
+        if gaps:
+            return "PCA over gaps", PCA, "the best plane through what is observed", {}
+        hidden: dict[str, Any] = {"hidden": (128,), "max_epochs": 60, "learning_rate": 2e-3}
+        return "autoencoder", Autoencoder, "whether a curved code keeps more than a plane", hidden
+    settings = {
+        "hidden": (128,),
+        "max_epochs": 100,
+        "learning_rate": 2e-3,
+        "spread": "columns",
+        "likelihood": "gaussian",
+    }
+    return "variational autoencoder", VAE, "a curved surface with noise around it; a bound on its density", settings
+
+
+# ---- contests ----
+
+
+class _Rows:
+    """Parts of rows without a target."""
+
+    counted = "rows"
+    tested = True
+
+    def __init__(self, train: Rows, valid: Rows, test: Rows, seed: int, picture: tuple[int, ...] = ()) -> None:
+        self.train, self.parts, self.seed = train, {"valid": valid, "test": test}, seed
+        self.picture = picture
+
+    def fit(self, estimator: Any, rung: Rung) -> Any:
+        """Fit one rung to the training rows; a network is shown pictures as pictures."""
+        if not isinstance(estimator, RowsEstimator):
+            return estimator.fit(self.train)
+        shape = self.picture or self.train.shape[1:]
+        train, valid = (rows.reshape(-1, *shape) for rows in (self.train, self.parts["valid"]))
+        return estimator.fit(train, X_val=valid)
+
+
+class DensityContest(_Rows):
+    """Densities: the mean log-likelihood of unseen rows decides, in nats and in the units of the data.
+
+    Parameters
+    ----------
+    train, valid, test : ndarray of shape (rows, columns)
+    seed : int
+        Of samples.
+    picture : tuple of int
+        Shape of a row that is a picture.
+    """
+
+    metric = LIKELIHOOD
+
+    def judge(self, fitted: Any, part: Literal["valid", "test"]) -> tuple[Rows, Score]:
+        """Return the log-density of each row of a part, and their mean."""
+        scores = log_density(fitted, self.parts[part])
+        return scores, _mean(scores)
+
+    def compare(self, first: Rows, second: Rows) -> Comparison:
+        """Compare two densities on the same rows."""
+        return _paired(first - second, higher=True)
+
+    def others(self, answers: Rows) -> Iterator[tuple[Measure, Score]]:
+        """Yield the log-likelihood, and the same over columns in bits."""
+        yield self.metric, _mean(answers)
+        bits = Measure("bits_per_column", False, "bits", "negative log-density over columns, in bits")
+        yield bits, _mean(-answers / np.log(2) / self.train.shape[1])
+
+
+class CodeContest(_Rows):
+    """Codes: the share of the variance of unseen rows that is lost in coding and decoding decides."""
+
+    metric = LOST
+
+    def judge(self, fitted: Any, part: Literal["valid", "test"]) -> tuple[Rows, Score]:
+        """Return squared error and squared distance from the training mean of each row, and the ratio of their sums."""
+        rows = self.parts[part]
+        known = np.isfinite(rows)
+        center, spread = np.nanmean(self.train, 0), np.nanstd(self.train, 0)
+        unit = np.where(spread > 0, spread, 1.0)
+        lost = np.where(known, (rebuilt(fitted, rows) - rows) / unit, 0.0)
+        whole = np.where(known, (rows - center) / unit, 0.0)
+        sums = np.stack([(lost**2).sum(1), (whole**2).sum(1)], axis=1)
+        value = float(_share(sums.sum(0)))
+        low, high, how = bca(sums, _share)
+        return sums, Score(value, min(low, value), max(high, value), len(rows), how)
+
+    def compare(self, first: Rows, second: Rows) -> Comparison:
+        """Compare two codes on the same rows."""
+        columns = np.stack([first[:, 0], second[:, 0], first[:, 1]], axis=1)
+
+        def gap(s: Any) -> Any:
+            return (s[..., 0] - s[..., 1]) / s[..., 2]
+
+        low, high, how = bca(columns, gap)
+        better: Any = "second" if low > 0 else "first" if high < 0 else None
+        return Comparison(float(gap(columns.sum(0))), low, high, len(first), f"paired {how}", better)
+
+    def others(self, answers: Rows) -> Iterator[tuple[Measure, Score]]:
+        """Yield the share of the variance lost."""
+        value = float(_share(answers.sum(0)))
+        low, high, how = bca(answers, _share)
+        yield self.metric, Score(value, min(low, value), max(high, value), len(answers), how)
+
+
+class SampleContest(_Rows):
+    """Generators: how far their samples lie from unseen rows decides, block by block."""
+
+    metric = DISTANCE
+    blocks = 8
+
+    def judge(self, fitted: Any, part: Literal["valid", "test"]) -> tuple[Rows, Score]:
+        """Return the distance of each block of samples from a block of rows, and their mean."""
+        rows = self.parts[part]
+        if len(rows) < 4 * self.blocks:
+            raise InputError(f"{4 * self.blocks} rows or more in each part", str(len(rows)), "add rows")
+        center, spread = self.train.mean(0), self.train.std(0)
+        unit = np.where(spread > 0, spread, 1.0)
+        samples = (drawn(fitted, len(rows), self.seed) - center) / unit
+        real = (rows - center) / unit
+        cuts = np.array_split(np.arange(len(rows)), self.blocks)
+        each = np.array([kernel_distance(real[c], samples[c], blocks=2).value for c in cuts])
+        return each, _student(each, len(rows))
+
+    def compare(self, first: Rows, second: Rows) -> Comparison:
+        """Compare two generators on the same blocks of rows."""
+        found = _student(first - second, len(self.parts["test"]))
+        better: Any = "second" if found.low > 0 else "first" if found.high < 0 else None
+        return Comparison(found.value, found.low, found.high, found.n, f"paired {found.how}", better)
+
+    def others(self, answers: Rows) -> Iterator[tuple[Measure, Score]]:
+        """Yield the distance."""
+        yield self.metric, _student(answers, len(self.parts["test"]))
+
+
+def contest_for(
+    task: AloneTask, train: Rows, valid: Rows, test: Rows, seed: int, picture: tuple[int, ...] = ()
+) -> _Rows:
+    """Return how rungs of a task are judged."""
+    kinds: dict[str, type[_Rows]] = {"compress": CodeContest, "generate": SampleContest}
+    return kinds.get(task, DensityContest)(train, valid, test, seed, picture)
+
+
+def _share(sums: Any) -> Any:
+    return sums[..., 0] / sums[..., 1]
+
+
+def _mean(values: Rows) -> Score:
+    columns = np.stack([values, np.ones(len(values))], axis=1)
+    value = float(values.mean())
+    low, high, how = bca(columns, _share)
+    return Score(value, min(low, value), max(high, value), len(values), how)
+
+
+def _paired(gaps: Rows, *, higher: bool) -> Comparison:
+    found = _mean(gaps)
+    sign = 1 if higher else -1
+    better: Any = "first" if sign * found.low > 0 and sign * found.high > 0 else None
+    better = "second" if sign * found.low < 0 and sign * found.high < 0 else better
+    return Comparison(found.value, found.low, found.high, found.n, f"paired {found.how}", better)
+
+
+def _student(values: Rows, n: int) -> Score:
+    from scipy.stats import t
+
+    mean = float(values.mean())
+    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Score(mean, mean - half, mean + half, n, "Student's interval over blocks")
