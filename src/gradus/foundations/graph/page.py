@@ -52,7 +52,7 @@ def render_page(picture: Picture) -> str:
     operations = sum(node.kind == "operation" for node in picture.nodes)
     parameters = {n.detail or n.number: n for n in picture.nodes if n.kind == "parameter"}.values()
     count = sum(_size(n.value.shape) for n in parameters if n.value)
-    facts = f"{operations:,} operations" + (f", {count:,} parameters" if count else "")
+    facts = f"{operations:,} operation{'' if operations == 1 else 's'}" + (f", {count:,} parameters" if count else "")
     return Template((TEMPLATES / "graph.html").read_text("utf-8")).substitute(
         title=escape(picture.title),
         facts=facts,

@@ -350,7 +350,8 @@ function panel(item) {
   const line = (text, kind = "soft") => text && side.append(html("p", { class: kind }, text));
   if (group) {
     line(group.path && group.path !== group.title ? group.path : "");
-    line(`${members(item).filter(n => n.kind === "operation").length} operations, ${group.parameters.toLocaleString("en")} parameters`);
+    const many = members(item).filter(n => n.kind === "operation").length;
+    line(`${many} operation${many === 1 ? "" : "s"}, ${group.parameters.toLocaleString("en")} parameters`);
     side.append(html("p", {}, html("button", { onclick: () => flip(item) }, isOpen(item) ? "close" : "open")));
   } else {
     line({ input: "input", parameter: "parameter", buffer: "buffer", constant: "constant" }[node.kind] || "");
