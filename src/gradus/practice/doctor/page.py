@@ -140,7 +140,8 @@ def _number(value: Any) -> str:
 def _fitted(graph: str, nonce: str) -> str:
     """Let the graph fit its frame anew when that gets its size, until somebody has moved it."""
     script = (TEMPLATES / "frame.js").read_text("utf-8")
-    return graph.replace("</body>", f'<script nonce="{nonce}">{script}</script></body>')
+    map_hidden = "<style>@media (max-width: 36rem) { #map { display: none; } }</style>"
+    return graph.replace("</body>", f'{map_hidden}<script nonce="{nonce}">{script}</script></body>')
 
 
 def _finite(value: Any) -> Any:
