@@ -120,7 +120,8 @@ ROWS = {
     ),
     "gan-spectral": Row(
         GAN,
-        {**PICTURES, "n_components": 64, "loss": "hinge", "spectral_norm": True, "learning_rate": 1e-3, "normalization": "batch",
+        {**PICTURES, "n_components": 64, "loss": "hinge", "spectral_norm": True, "learning_rate": 1e-3,
+         "normalization": "batch",
          "max_epochs": 30},
     ),
 }  # fmt: skip
