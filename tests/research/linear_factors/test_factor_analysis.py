@@ -134,6 +134,21 @@ def test_likelihood_is_no_lower_where_noise_vanishes(X, k):
     assert FactorAnalysis(n_components=k).fit(X).log_likelihood_ > theirs.score(X)
 
 
+def test_more_beginnings_end_no_lower():
+    """Of eight factors of these digits there is a second, lower optimum: beginnings end in both."""
+    ends = [
+        FactorAnalysis(n_components=8, n_init=i, random_state=0).fit(DEQUANTIZED).log_likelihood_ for i in (1, 2, 5)
+    ]
+    assert ends[0] <= ends[1] <= ends[2]
+    data, options = moments(DEQUANTIZED), {"isotropic": False, "floor": 1e-6}
+
+    def take(state):
+        return step(state, data, expanded=True, **options)
+
+    second = init(data, 8, noise=data.variances, rounds=3, **options)
+    assert climb(second, take, max_iter=500, tol=1e-7, floor=1e-6).log_likelihoods[-1] < ends[0] - 0.1
+
+
 def test_planted_factors_are_found():
     rng = np.random.default_rng(0)
     W, noise = rng.normal(size=(20, 3)), rng.uniform(0.2, 3.0, 20)

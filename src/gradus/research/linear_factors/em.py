@@ -9,7 +9,7 @@ regression of each feature on the factors over the rows that have it. No step lo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
@@ -18,7 +18,7 @@ from gradus.research.linear_factors.base import Array
 from gradus.research.linear_factors.gaussian import LOG_TAU, LowRankGaussian, chunks, posterior
 from gradus.research.linear_factors.moments import Moments, Patterns
 
-__all__ = ["Climb", "EMInfo", "climb", "init", "step"]
+__all__ = ["Climb", "EMInfo", "climb", "init", "step", "variances_of"]
 
 
 class EMInfo(NamedTuple):
@@ -27,7 +27,9 @@ class EMInfo(NamedTuple):
     log_likelihood: float
 
 
-def init(data: Moments | Patterns, k: int, *, isotropic: bool, floor: float) -> LowRankGaussian:
+def init(
+    data: Moments | Patterns, k: int, *, isotropic: bool, floor: float, noise: Array | None = None, rounds: int = 0
+) -> LowRankGaussian:
     """Return where EM begins: with noise as large as what each feature keeps when all others predict it.
 
     That is ``1 / (S⁻¹)_jj``, the greatest noise that any number of factors leaves; the loadings are then the principal
@@ -44,24 +46,38 @@ def init(data: Moments | Patterns, k: int, *, isotropic: bool, floor: float) -> 
         Whether all features have the same noise.
     floor : float
         Least noise variance.
+    noise : ndarray of shape (features,), optional
+        Other noise to begin from.
+    rounds : int
+        How often to take what the loadings leave of the variances for the noise, and the loadings anew.
 
     Returns
     -------
     LowRankGaussian
     """
-    variances, mean = _variances(data)
-    noise = np.maximum(np.full_like(variances, variances.mean()) if isotropic else variances, floor)
-    if isinstance(data, Moments) and data.rows is not None:
-        _, values, right = np.linalg.svd(data.rows / np.sqrt(noise), full_matrices=False)
-        values, vectors = values[:k] ** 2, right[:k].T
-    else:
-        covariance = data.covariance if isinstance(data, Moments) else _pairwise(data, mean)
-        noise = noise if isotropic else _unpredicted(covariance, noise, floor)
-        root, d = np.sqrt(noise), len(noise)
-        values, vectors = eigh(covariance / root / root[:, None], subset_by_index=(d - k, d - 1))
-        values, vectors = values[::-1], vectors[:, ::-1]
+    variances, mean = variances_of(data)
+    covariance = _pairwise(data, mean) if isinstance(data, Patterns) else data.covariance
+    if noise is None:
+        noise = np.maximum(np.full_like(variances, variances.mean()) if isotropic else variances, floor)
+        if not isotropic and covariance is not None:
+            noise = _unpredicted(covariance, noise, floor)
+    for _ in range(rounds):
+        loadings = _principal(data, covariance, k, noise, 0.0)
+        noise = np.maximum(variances - np.square(loadings).sum(1), np.maximum(1e-3 * variances, floor))
+        noise = np.full_like(noise, noise.mean()) if isotropic else noise
     # A factor of length zero would stay so: its gradient is zero. Those below the noise begin small instead.
-    return LowRankGaussian(mean, np.sqrt(noise)[:, None] * vectors * np.sqrt(np.maximum(values - 1, 1e-2)), noise)
+    return LowRankGaussian(mean, _principal(data, covariance, k, noise, 1e-2), noise)
+
+
+def _principal(data: Moments | Patterns, covariance: Array | None, k: int, noise: Array, least: float) -> Array:
+    """Return the best loadings for given noise, the squared length of each, in units of noise, at least ``least``."""
+    root, d = np.sqrt(noise), len(noise)
+    if covariance is not None:
+        values, vectors = eigh(covariance / root / root[:, None], subset_by_index=(d - k, d - 1))
+    else:
+        _, values, right = np.linalg.svd(cast("Moments", data).rows / root, full_matrices=False)
+        values, vectors = values[:k][::-1] ** 2, right[:k][::-1].T
+    return root[:, None] * vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1] - 1, least))
 
 
 def step(
@@ -176,7 +192,8 @@ def _root(symmetric: Array) -> Array:
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
-def _variances(data: Moments | Patterns) -> tuple[Array, Array]:
+def variances_of(data: Moments | Patterns) -> tuple[Array, Array]:
+    """Return variances and means of the features, over observed values."""
     if isinstance(data, Moments):
         return data.variances, data.mean
     counts = np.diff(data.starts) @ data.observed

@@ -18,9 +18,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from gradus.core.errors import SettingError
 from gradus.core.options import option
+from gradus.core.randomness import derive, resolve_seed
 from gradus.estimators.exhibit import Exhibit
 from gradus.research.linear_factors.base import Array, LinearFactors, signed
-from gradus.research.linear_factors.em import climb, init, step
+from gradus.research.linear_factors.em import climb, init, step, variances_of
 from gradus.research.linear_factors.exhibits import pancake
 from gradus.research.linear_factors.gaussian import LowRankGaussian, draw, log_density, posterior_means
 from gradus.research.linear_factors.moments import Moments, Patterns, check_observed, moments, patterns
@@ -79,17 +80,16 @@ class _GaussianFactors(DensityMixin, LinearFactors):
     def _learn(self, data: Moments | Patterns, k: int, floor: float) -> None:
         self._climb(data, k, floor)
 
+    def _starts(self, data: Moments | Patterns, k: int, options: dict[str, Any]) -> Iterator[LowRankGaussian]:
+        """Yield where EM begins."""
+        yield init(data, k, **options)
+
     def _climb(self, data: Moments | Patterns, k: int, floor: float) -> None:
         options: dict[str, Any] = {"isotropic": self._isotropic, "floor": floor}
         take = partial(step, data=data, expanded=self.accelerated, **options)
-        found = climb(
-            init(data, k, **options),
-            take,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            floor=floor,
-            accelerated=self.accelerated,
-        )
+        settings: dict[str, Any] = {"max_iter": self.max_iter, "tol": self.tol, "accelerated": self.accelerated}
+        climbs = [climb(start, take, floor=floor, **settings) for start in self._starts(data, k, options)]
+        found = max(climbs, key=lambda each: each.log_likelihoods[-1])
         if not found.settled and self.max_iter > 1:
             message = f"EM had not settled after {found.steps} steps; raise max_iter or tol"
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
@@ -272,7 +272,8 @@ class FactorAnalysis(_GaussianFactors):
 
     EM on the covariance: one pass over the rows, after which a step costs features² times factors however many rows
     there were. Parameter expansion and squared extrapolation take a tenth of plain EM's steps or less; the likelihood
-    never falls. It may have several optima: `gradus.research.linear_factors.em.init` says where EM begins.
+    never falls. It may have several optima: `gradus.research.linear_factors.em.init` says where EM begins, and
+    ``n_init`` asks for other beginnings.
 
     Parameters
     ----------
@@ -282,6 +283,11 @@ class FactorAnalysis(_GaussianFactors):
         Of EM: `gradus.research.linear_factors.em.climb`.
     min_noise : float
         Least ψ, as a share of the features' mean variance: where a factor takes over one feature, its ψ would go to 0.
+    n_init : int
+        How many beginnings to climb from; the best end is kept. The second takes loadings and noise in turns a few
+        times first, from noise as large as the variances; later ones from random shares of them.
+    random_state : int or generator, optional
+        Of the third beginning and later ones.
 
     Attributes
     ----------
@@ -310,6 +316,18 @@ class FactorAnalysis(_GaussianFactors):
     ----------
     Goodfellow et al. 2016, §13.1; Rubin & Thayer 1982; Liu, Rubin & Wu 1998; Varadhan & Roland 2008.
     """
+
+    n_init: int = option(1, "beginnings to climb from, of which the best end is kept", low=1)
+    random_state: Any = option(None, "seed of the third beginning and later ones")
+
+    def _starts(self, data: Moments | Patterns, k: int, options: dict[str, Any]) -> Iterator[LowRankGaussian]:
+        yield init(data, k, **options)
+        self.seed_ = resolve_seed(self.random_state)
+        drawing = np.random.default_rng(derive(self.seed_, "beginnings"))
+        variances = np.maximum(variances_of(data)[0], options["floor"])
+        for i in range(1, self.n_init):
+            share = np.exp(-2 * drawing.random(len(variances))) if i > 1 else 1.0
+            yield init(data, k, noise=variances * share, rounds=3, **options)
 
     def _default_width(self, d: int) -> int:
         return int((2 * d + 1 - np.sqrt(8 * d + 1)) / 2)
