@@ -54,6 +54,12 @@ DISTANCE = Measure(
 class Independent(BaseEstimator):
     """Columns that know nothing of each other: a normal distribution for each. Missing values are passed over."""
 
+    def __sklearn_tags__(self) -> Any:
+        """Say that gaps are taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
     def fit(self, X: Rows, y: Any = None) -> Independent:
         """Take each column's mean and spread."""
         self.mean_ = np.nanmean(X, 0)
@@ -112,7 +118,7 @@ def _scaled(estimator: Any) -> Pipeline:
     return make_pipeline(StandardScaler(), estimator)
 
 
-def rungs_for(task: AloneTask, X: Rows, components: int, seed: int) -> list[Rung]:
+def rungs_for(task: AloneTask, X: Rows, components: int, seed: int, *, gaps: bool | None = None) -> list[Rung]:
     """Return the rungs below the top, the simplest first.
 
     Parameters
@@ -125,8 +131,10 @@ def rungs_for(task: AloneTask, X: Rows, components: int, seed: int) -> list[Rung
         Numbers in a code.
     seed : int
         Of what draws.
+    gaps : bool, optional
+        Whether rows may have gaps; by default, whether these have.
     """
-    gaps = bool(np.isnan(X).any())
+    gaps = bool(np.isnan(X).any()) if gaps is None else gaps
     form: Any = "full" if X.shape[1] <= MOST_FULL else "diag"
     trivial = Rung("independent columns", "trivial", Independent(), "what columns tell without each other")
     plane = Rung("probabilistic PCA", "classical", _scaled(ProbabilisticPCA(n_components=components)),
@@ -154,9 +162,9 @@ def _mixture(k: int, form: Any, seed: int) -> GaussianMixture:
     return GaussianMixture(n_components=k, covariance=form, floor=1e-3, random_state=seed)
 
 
-def top_for(task: AloneTask, X: Rows) -> tuple[str, type[Any], str, dict[str, Any]]:
+def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str, type[Any], str, dict[str, Any]]:
     """Return name, class, reason and settings of the top of the ladder, whose settings a user may set."""
-    gaps = bool(np.isnan(X).any())
+    gaps = bool(np.isnan(X).any()) if gaps is None else gaps
     if task == "factors" or (gaps and task in ("density", "generate")):
         return "factor analysis", FactorAnalysis, "a plane, and noise of its own for each column", {}
     if task == "cluster":

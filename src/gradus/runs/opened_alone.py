@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from gradus.applications.base import Candidate
 from gradus.core.errors import DataError, SettingError, nearest
@@ -104,12 +103,17 @@ class OpenedAlone(Opened):
         missing = f", {gaps:,} rows with gaps" if gaps else ""
         return f"{self.name!r}, {len(self.rows):,} rows of {self.rows.shape[1]:,} numbers{missing}"
 
+    @property
+    def gaps(self) -> bool:
+        """Whether values are missing."""
+        return bool(np.isnan(self.rows).any())
+
     def _part(self, name: str) -> np.ndarray:
         return self.rows[getattr(self.parts, name)]
 
     def network(self, settings: Mapping[str, str], seed: int) -> Candidate:
         """Return the top of the ladder, with the texts of ``--set name=value``."""
-        name, cls, why, given = top_for(self.asked, self._part("train"))
+        name, cls, why, given = top_for(self.asked, self._part("train"), gaps=self.gaps)
         known = settings_of(cls)
         values = dict(given)
         if "n_components" in known and self.asked != "cluster":
@@ -129,7 +133,7 @@ class OpenedAlone(Opened):
 
     def rungs(self, seed: int) -> list[Rung]:
         """Return the rungs below the top."""
-        return rungs_for(self.asked, self._part("train"), self.components, seed)
+        return rungs_for(self.asked, self._part("train"), self.components, seed, gaps=self.gaps)
 
     @cached_property
     def _contest(self) -> Any:
@@ -149,11 +153,8 @@ class OpenedAlone(Opened):
         last = fitted.steps[-1][1] if hasattr(fitted, "steps") else fitted
         if hasattr(last, "exhibits"):
             rows = test if last is fitted else fitted[:-1].transform(test)
-            if self.data.kind == "images":
-                pictures = len(getattr(last, "row_shape_", ())) > 1
-                yield from last.exhibits(rows.reshape(len(rows), *self._picture) if pictures else rows)
-            else:
-                yield from last.exhibits(pd.DataFrame(rows, columns=self.columns) if last is fitted else rows)
+            pictures = len(getattr(last, "row_shape_", ())) > 1
+            yield from last.exhibits(rows.reshape(len(rows), *self._picture) if pictures else rows)
 
     @property
     def _picture(self) -> tuple[int, ...]:
@@ -252,6 +253,10 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> OpenedAlone:
         rows, columns = rows[:, moving], [name for name, moves in zip(columns, moving, strict=True) if moves]
     if not moving.any():
         raise DataError(f"columns of numbers that vary in {data.name}", "none", "pass another table")
+    empty = np.isnan(rows).all(1)
+    if empty.any():
+        notes.append(Note("rows without any number", "are left out", int(empty.sum())))
+        rows, data = rows[~empty], data.take(np.flatnonzero(~empty))
     if len(rows) < LEAST:
         raise DataError(f"{LEAST} rows or more", f"{len(rows)} in {data.name}", "add rows")
     if data.target is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import get_tags
 
 from gradus.applications.timeseries.series import SeriesSet, read_series
 from gradus.core.errors import DataError
@@ -103,7 +104,13 @@ def alone_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> 
         if column not in found.X.columns:
             raise DataError(f"the column {column!r}", "a table without it", "pass every column the run was fitted on")
     rows, _, notes = matrix_of(found, record.task, wanted)
+    whole = np.isfinite(rows).any(1) if get_tags(model).input_tags.allow_nan else np.isfinite(rows).all(1)
+    if not whole.all():
+        notes.append(Note("rows with gaps", f"{record.chosen} has no answer to them", int((~whole).sum())))
     tell([*found.notes, *notes])
+    if not whole.any():
+        raise DataError("a row without gaps", "none", "fill the gaps")
+    kept, rows = np.flatnonzero(whole), rows[whole]
     columns: dict[str, Any] = {}
     if record.task in ("density", "factors", "cluster"):
         columns["log_density"] = log_density(model, rows)
@@ -113,9 +120,10 @@ def alone_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> 
     elif hasattr(model, "transform"):
         codes = np.asarray(model.transform(rows))
         columns |= {f"z{k + 1}": codes[:, k] for k in range(codes.shape[1])}
+    frame = pd.DataFrame(columns, index=kept).reindex(range(len(whole)))
     if found.row_names is not None:
-        columns = {"file": found.row_names, **columns}
-    return pd.DataFrame(columns, index=range(len(rows)))
+        frame.insert(0, "file", found.row_names)
+    return frame
 
 
 def paths_frame(model: Any, n: int, seed: int | None) -> pd.DataFrame:

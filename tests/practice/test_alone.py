@@ -1,0 +1,102 @@
+"""Contests of rows without a target, against scipy and closed forms; ladders that fit their rows."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal, norm
+from sklearn.datasets import load_iris, load_wine
+from sklearn.decomposition import PCA as Peer
+from sklearn.preprocessing import StandardScaler
+
+from gradus.practice.alone import (
+    ALONE,
+    CodeContest,
+    DensityContest,
+    Independent,
+    SampleContest,
+    drawn,
+    log_density,
+    rebuilt,
+    rungs_for,
+    top_for,
+)
+from gradus.practice.ladder import climb
+
+WINE = load_wine().data
+PARTS = WINE[::2], WINE[1::4], WINE[3::4]
+
+
+def rung(task, name, X=PARTS[0], components=4):
+    return next(r for r in rungs_for(task, X, components, 0) if r.name.startswith(name))
+
+
+def test_independent_columns_are_normal_and_pass_over_gaps():
+    model = Independent().fit(PARTS[0])
+    expected = norm(PARTS[0].mean(0), PARTS[0].std(0)).logpdf(PARTS[1]).sum(1)
+    assert np.allclose(model.score_samples(PARTS[1]), expected)
+    gap = PARTS[1].copy()
+    gap[:, 3] = np.nan
+    without = norm(PARTS[0].mean(0), PARTS[0].std(0)).logpdf(PARTS[1])
+    assert np.allclose(model.score_samples(gap), np.delete(without, 3, axis=1).sum(1))
+
+
+def test_densities_are_in_the_units_of_the_data_also_behind_a_scaling():
+    """Probabilistic PCA with all but one direction, on standardized columns, as one normal distribution."""
+    fitted = rung("density", "probabilistic", components=5).estimator.fit(PARTS[0])
+    scaler, last = fitted.steps[0][1], fitted.steps[1][1]
+    Z = scaler.transform(PARTS[0])
+    values, vectors = np.linalg.eigh(np.cov(Z.T, bias=True))
+    noise = values[:-5].mean()
+    wide = vectors[:, -5:] * (values[-5:] - noise) @ vectors[:, -5:].T + noise * np.eye(13)
+    unscaled = wide * np.outer(scaler.scale_, scaler.scale_)
+    expected = multivariate_normal(scaler.mean_, unscaled).logpdf(PARTS[1])
+    assert np.allclose(log_density(fitted, PARTS[1]), expected, atol=1e-6)
+    assert not np.allclose(last.score_samples(scaler.transform(PARTS[1])), expected, atol=0.1)
+    _, score = DensityContest(*PARTS, seed=0).judge(fitted, "valid")
+    assert np.isclose(score.value, expected.mean()) and score.low < score.value < score.high
+
+
+def test_the_share_that_a_code_loses_is_what_pca_leaves():
+    fitted = rung("compress", "PCA").estimator.fit(PARTS[0])
+    contest = CodeContest(PARTS[0], PARTS[0], PARTS[2], seed=0)
+    Z = StandardScaler().fit_transform(PARTS[0])
+    left = 1 - Peer(4).fit(Z).explained_variance_ratio_.sum()
+    assert np.isclose(contest.judge(fitted, "valid")[1].value, left)
+    assert np.isclose(contest.judge(Independent().fit(PARTS[0]), "valid")[1].value, 1)
+    assert rebuilt(fitted, PARTS[1]).shape == PARTS[1].shape
+
+
+def test_samples_of_the_data_lie_nearer_than_samples_without_correlation():
+    rng = np.random.default_rng(0)
+    rows = rng.multivariate_normal([0, 5], [[1, 0.95], [0.95, 1]], 2000)
+    parts = rows[:1000], rows[1000:1500], rows[1500:]
+    contest = SampleContest(*parts, seed=0)
+    plane = rung("generate", "probabilistic", rows, 1).estimator.fit(parts[0])
+    near, near_score = contest.judge(plane, "test")
+    far, far_score = contest.judge(Independent().fit(parts[0]), "test")
+    assert near_score.value < far_score.value
+    assert contest.compare(near, far).better == "first" and contest.compare(far, near).better == "second"
+    again = contest.judge(plane, "test")[0]
+    assert np.array_equal(near, again)
+
+
+@pytest.mark.parametrize("task", ALONE)
+def test_every_rung_answers(task):
+    X = load_iris().data
+    parts = X[::2], X[1::4], X[3::4]
+    kinds = {"compress": CodeContest, "generate": SampleContest}
+    contest = kinds.get(task, DensityContest)(*parts, seed=0)
+    ladder = climb(rungs_for(task, parts[0], 2, 0), contest)
+    assert all(row.status == "done" for row in ladder.rows), [row.error for row in ladder.rows]
+    if task != "compress":
+        assert drawn(ladder.fitted[ladder.chosen], 5, 0).shape == (5, 4)
+    assert ladder.row(ladder.chosen).kind != "trivial" or task == "cluster"
+
+
+def test_rows_with_gaps_get_models_that_take_them():
+    X = WINE.copy()
+    X[::7, 2] = np.nan
+    for task in ("density", "factors", "compress", "generate"):
+        names = [r.name for r in rungs_for(task, X, 3, 0)]
+        assert not any("mixture" in name or name == "ICA" for name in names)
+        cls = top_for(task, X)[1]
+        assert np.isfinite(cls(n_components=3).fit(X).transform(X)).all()
