@@ -156,7 +156,5 @@ def density_map(estimator: Any, rows: NDArray[Any], names: list[str]) -> Exhibit
         },
     ]
     layout = {"height": 520, "xaxis": axis(plain(names[0])), "yaxis": axis(plain(names[1]))}
-    caption = (
-        "The density, and some rows. It is wrong where it is bright and there are none, or dark and there are some."
-    )
+    caption = "The density, and some rows. It is wrong where it is bright without rows, or dark with rows."
     return Exhibit("Density", caption, "answers", {"data": traces, "layout": layout})

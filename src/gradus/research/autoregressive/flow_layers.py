@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from gradus.networks.checks import check_sizes
 from gradus.networks.feedforward import MLP
 from gradus.networks.heads.base import inverse_softplus
+from gradus.networks.preparation import Standardize
 from gradus.research.autoregressive.masked import MaskedNetwork
 from gradus.research.autoregressive.splines import Knots, knots_of, spline, spline_inverse
 
@@ -24,6 +25,7 @@ __all__ = [
     "LinearMixing",
     "Permutation",
     "SplineCoupling",
+    "Whitening",
     "log_scale",
 ]
 
@@ -53,6 +55,51 @@ def log_scale(raw: Tensor) -> Tensor:
     [0.0, 3.0]
     """
     return LARGEST * torch.tanh(raw / LARGEST)
+
+
+class Whitening(FlowLayer):
+    """Standardize columns, then undo a correlation: ``z = L⁻¹ (x - mean) / std``, with ``L`` lower triangular.
+
+    With ``L`` the Cholesky factor of the data's correlations, a flow that goes on with the identity is the Gaussian of
+    their mean and covariance. A code depends on its own column and those before it.
+
+    Parameters
+    ----------
+    mean, std : Tensor of shape (columns,)
+        Of each column; a deviation of zero counts as one.
+    factor : Tensor of shape (columns, columns), optional
+        ``L``; the identity by default.
+
+    Examples
+    --------
+    >>> layer = Whitening(torch.tensor([5.0]), torch.tensor([2.0]))
+    >>> [part.tolist() for part in layer(torch.tensor([[9.0]]))]  # log 1/2
+    [[[2.0]], [-0.6931471824645996]]
+    """
+
+    factor: Tensor
+
+    def __init__(
+        self,
+        mean: Float[Tensor, " columns"],
+        std: Float[Tensor, " columns"],
+        factor: Float[Tensor, "columns columns"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.standardize = Standardize(mean, std)
+        self.register_buffer("factor", torch.eye(len(mean)) if factor is None else factor.to(mean.dtype))
+
+    def forward(
+        self, rows: Float[Tensor, "batch columns"]
+    ) -> tuple[Float[Tensor, "batch columns"], Float[Tensor, " batch"]]:
+        """Return white rows and the logarithm of the determinant."""
+        codes = torch.linalg.solve_triangular(self.factor, self.standardize(rows).T, upper=False).T
+        logs = -self.standardize.std.log().sum() - self.factor.diagonal().log().sum()
+        return codes, logs.expand(len(rows))
+
+    def inverse(self, codes: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch columns"]:
+        """Return rows in their units."""
+        return torch.addcmul(self.standardize.mean, codes @ self.factor.T, self.standardize.std)
 
 
 class Permutation(FlowLayer):
