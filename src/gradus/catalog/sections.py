@@ -104,6 +104,7 @@ SECTIONS: dict[str, str] = {
     "11.1": "Performance Metrics",
     "11.2": "Default Baseline Models",
     "11.3": "Determining Whether to Gather More Data",
+    "11.4": "Selecting Hyperparameters",
     "11.5": "Debugging Strategies",
     "11.6": "Example: Multi-Digit Number Recognition",
     "12": "Applications",

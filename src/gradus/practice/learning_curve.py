@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 
 SLOPES = np.concatenate([np.linspace(0.02, 1.0, 50), np.linspace(1.05, 2.0, 20)])
 DRAWS = 400
+BARE = 0.35  # share of draws without a floor where the means do not speak against it
 MIN_SIZES = 4
 SMALLEST = 10  # rows below it, no curve begins
 
@@ -128,7 +129,12 @@ def fit_power_law(sizes: ArrayLike, errors: ArrayLike, *, random_state: int = 0,
     keep[1:] = np.arange(k)[None] >= left[:, None]
     floor, scale, slope = _fitted(n, means, keep / sigma**2)
     bare, bare_scale, bare_slope = _fitted(n, means, keep / sigma**2, floored=False)
-    without = np.concatenate([[False], rng.random(draws) < 0.35])
+    # a law without floor is drawn as often as the means allow it
+    worse = _misfit(n, means[:1], sigma, bare, bare_scale, bare_slope) - _misfit(
+        n, means[:1], sigma, floor, scale, slope
+    )
+    chance = BARE * min(1.0, math.exp(-0.5 * (worse - 1)))
+    without = np.concatenate([[False], rng.random(draws) < chance])
     floor, scale = np.where(without, bare, floor), np.where(without, bare_scale, scale)
     slope = np.where(without, bare_slope, slope)
     return PowerLaw(floor, scale, slope, np.full(draws + 1, float(sigma[-1])))
@@ -157,6 +163,11 @@ def _fitted(n: Floats, means: Floats, weights: Floats, *, floored: bool = True) 
     best = loss.argmin(1)
     rows = np.arange(len(means))
     return floor[rows, best], scale[rows, best], SLOPES[best]
+
+
+def _misfit(n: Floats, means: Floats, sigma: Floats, floor: Floats, scale: Floats, slope: Floats) -> float:
+    """Return chi squared of the first fit."""
+    return float((((means[0] - floor[0] - scale[0] * n ** -slope[0]) / sigma) ** 2).sum())
 
 
 def _normal(count: int) -> Floats:

@@ -14,6 +14,7 @@ from gradus.estimators.gradient import replace_options
 from gradus.estimators.supervised import SupervisedEstimator
 from gradus.practice.doctor.examination import examine_build
 from gradus.practice.doctor.findings import Diagnosis
+from gradus.practice.doctor.range_test import with_range
 from gradus.practice.doctor.recording import look_inside
 from gradus.runs.job import prepare_again
 from gradus.runs.opened_rows import OpenedRows
@@ -68,7 +69,7 @@ def examine_run(path: str | Path, *, max_time: float, view: bool = False) -> Dia
             "valid": tuple(_floats(judged[name]) for name in [*names, "targets"]),
         }  # fmt: skip
 
-    diagnosis = examine_build(build, max_time=max_time)
+    diagnosis = with_range(examine_build(build, max_time=max_time), build)
     if view:
         diagnosis.view = look_inside(build, diagnosis)
     return diagnosis

@@ -235,11 +235,12 @@ def with_range(diagnosis: Diagnosis, build: Callable[..., Mapping[str, Any]]) ->
         return diagnosis
     try:
         found = range_test(build, max_time=CHEAP)
+        own = float(built(build).optimizers[0].param_groups[0]["lr"])
     except Exception:  # a program that cannot be swept has been told of by now
         return diagnosis
     if found.answered:
         for k in blamed:
             finding = diagnosis.findings[k]
-            words = f"{finding.evidence}; {found.sentence()}"
+            words = f"{finding.evidence}; {found.sentence()}, its own is {own:g}"
             diagnosis.findings[k] = dataclasses.replace(finding, evidence=words)
     return diagnosis

@@ -131,6 +131,7 @@ def _load(path: Path, name: str) -> Callable[..., Any]:
 
 def _work(path: Path, name: str, max_time: float, seed: int, view: bool) -> dict[str, Any]:
     from gradus.practice.doctor.examination import examine_build
+    from gradus.practice.doctor.range_test import with_range
     from gradus.practice.doctor.recording import look_inside
 
     stage = "be imported"
@@ -139,7 +140,7 @@ def _work(path: Path, name: str, max_time: float, seed: int, view: bool) -> dict
         stage = f"return from {name}"
         given = build(seed=seed) if _takes_seed(build) else build()
         del given
-        diagnosis = examine_build(build, max_time=max_time, seed=seed)
+        diagnosis = with_range(examine_build(build, max_time=max_time, seed=seed), build)
         inside = {"view": look_inside(build, diagnosis, seed=seed)} if view else {}
         return diagnosis.as_dict() | inside
     except GradusError as error:
