@@ -82,6 +82,27 @@ def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[F
     if shared > 0.05 and shared > 3 * repeated + 0.05:
         seen = f"{shared:.0%} of the validation rows are training rows ({repeated:.0%} of training rows are repeated)"
         yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.15 else 0.7)
+    elif shared < 0.02:
+        yield from _near_copies(train[0], valid[0])
+
+
+def _near_copies(train: Tensor, valid: Tensor) -> Iterator[Finding]:
+    """Find validation rows that lie next to a training row: noisy copies of one row on both sides."""
+    if not train.is_floating_point() or train.ndim != 2 or train.shape[1] < 5:
+        return
+    a, b = train[:2000].double(), valid[:400].double()
+    moving = a.std(0) > 1e-9
+    a, b = ((t - a.mean(0))[:, moving] / a.std(0)[moving] for t in (a, b))
+    if a.shape[1] < 5 or not bool(torch.isfinite(a).all() and torch.isfinite(b).all()):
+        return
+    gaps = torch.cdist(b, a)
+    usual, nearest = float(gaps.median()), gaps.min(1).values
+    second = gaps.topk(min(8, len(a)), 1, largest=False).values[:, -1]
+    near = (nearest < 0.06 * usual) & (nearest < 0.25 * second)
+    share = float(near.double().mean())
+    if share > 0.3:
+        seen = f"{share:.0%} of the validation rows lie {usual / float(nearest[near].median()):.0f} times nearer to a "
+        yield Finding("leaking_rows", "train and valid", seen + "training row than rows usually lie", 0.6)
 
 
 def _prepared(train: Tensor, valid: Tensor) -> Iterator[Finding]:

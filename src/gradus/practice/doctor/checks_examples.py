@@ -203,7 +203,7 @@ def _tail(patient: Patient, batch: Any, first: Tensor, task: Task) -> Iterator[F
     if change > 0.3:
         share = float(ends.double().mean()) / inputs.shape[1]
         seen = f"{share:.0%} of the positions are padding; without it answers change by {change:.2f} of their spread"
-        yield Finding("padding_leak", "network", seen, 0.6 if change < 0.8 else 0.75)
+        yield Finding("padding_leak", "network", seen, 0.45 if change < 0.7 else 0.75)
 
 
 def stateful(network: nn.Module) -> list[str]:
