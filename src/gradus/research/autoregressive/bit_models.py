@@ -102,7 +102,7 @@ class MADE(BitsEstimator):
 
     @property
     def _cost(self) -> int:
-        return super()._cost * self.network_.sets
+        return super()._cost * int(self.network_settings_["masks"])
 
     def _build(self) -> MaskedBits:
         return MaskedBits(

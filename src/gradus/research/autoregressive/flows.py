@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -79,7 +79,7 @@ class Flow(nn.Module):
 
     def inverse(self, codes: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch columns"]:
         """Return the rows of codes."""
-        for layer in reversed(self.layers):
+        for layer in reversed(cast(list[FlowLayer], list(self.layers))):
             codes = layer.inverse(codes)
         return codes
 

@@ -7,6 +7,7 @@ position ``p`` reads units of degree below ``p``. So it depends on the columns b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -115,10 +116,11 @@ class MaskedNetwork(nn.Module):
         self.columns, self.per_column, self.sets = columns, per_column, len(positions)
         self.register_buffer("positions", positions)
         widths = [columns, *hidden]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], hidden, strict=True))
+        layers = [nn.Linear(a, b) for a, b in zip(widths[:-1], hidden, strict=True)]
+        self.layers = nn.ModuleList(layers)
         self.unit, _ = hidden_unit(activation)
         self.drop = nn.Dropout(dropout)
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(layers):
             initialize(layer, "auto", activation, first=index == 0)
             self.register_buffer(f"degrees_{index}", self._draw_degrees(index, layer.out_features))
         self.last = nn.Linear(widths[-1], columns * per_column)
@@ -141,17 +143,20 @@ class MaskedNetwork(nn.Module):
         """Return degrees of a layer, of shape (sets, units): -1 stands for the inputs."""
         return self.positions if index < 0 else getattr(self, f"degrees_{index}")
 
+    def _linear_layers(self) -> list[nn.Linear]:
+        return cast(list[nn.Linear], list(self.layers))
+
     def order(self, which: int = 0) -> Int[Tensor, " columns"]:
         """Return the columns in the order of a set of masks, first to last."""
         return self.positions[which].argsort()
 
     def first_weight(self) -> Float[Tensor, "units columns"]:
         """Return the weights into the first layer; masked where there is one set of masks, which then says how."""
-        layer = self.layers[0] if len(self.layers) else self.last
-        weight = layer.weight.detach()
+        layers = self._linear_layers()
+        weight = (layers[0] if layers else self.last).weight.detach()
         if self.sets > 1:
             return weight
-        if len(self.layers):
+        if layers:
             return weight * (self._degrees(0)[0][:, None] >= self.positions[0])
         return weight * (self.positions[0].repeat_interleave(self.per_column)[:, None] > self.positions[0])
 
@@ -173,7 +178,7 @@ class MaskedNetwork(nn.Module):
             return self._degrees(index).index_select(0, picked)[0]
 
         h, below = inputs, degrees(-1)
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self._linear_layers()):
             own = degrees(index)
             h = self.drop(self.unit(_masked(h, layer, own[:, None] >= below)))
             below = own

@@ -72,7 +72,7 @@ class PixelCNN(DiscreteRows):
 
     @property
     def _cost(self) -> int:
-        return int(np.prod(self.row_shape_)) * (self.network_.levels + len(self.network_.layers))
+        return int(np.prod(self.row_shape_)) * (self.levels_ + int(self.network_settings_["depth"]))
 
     def _learn_levels(self, rows: Tensor) -> tuple[int, float]:
         if self.likelihood != "categorical":

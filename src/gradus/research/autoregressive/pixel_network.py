@@ -8,6 +8,7 @@ pixel follow each other too: feature maps are divided into as many groups, and a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -189,11 +190,15 @@ class PixelNetwork(nn.Module):
         self.mix = GroupedConvolution(groups, groups)
         self.last = GroupedConvolution(groups, ends)
         nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        if self.last.bias is not None:
+            nn.init.zeros_(self.last.bias)
         start = torch.zeros(len(ends), *self.shape[:2])
         if levels == 2 and mean is not None:
             start = self._maps(BernoulliLikelihood(mean).start()[None])[0]
         self.place = nn.Parameter(start)  # log-odds by place: what a convolution cannot know
+
+    def _gated_layers(self) -> list[GatedPixelLayer]:
+        return cast(list[GatedPixelLayer], list(self.layers))
 
     def _maps(self, rows: Tensor) -> Tensor:
         return rows.view(len(rows), *self.shape).permute(0, 3, 1, 2)
@@ -205,7 +210,7 @@ class PixelNetwork(nn.Module):
         """Return what each horizontal layer gets from the rows above."""
         down = self.first_down(maps)
         above = [self.first_link(down)]
-        for layer in self.layers:
+        for layer in self._gated_layers():
             down, link = layer.vertical(down)
             above.append(link)
         return above
@@ -216,7 +221,7 @@ class PixelNetwork(nn.Module):
         """Return numbers of each channel of each pixel of some rows, given what lies above them."""
         along = self.first_along(maps) + above[0]
         total = torch.zeros_like(along)
-        for layer, link in zip(self.layers, above[1:], strict=True):
+        for layer, link in zip(self._gated_layers(), above[1:], strict=True):
             along, more = layer.horizontal(along, link)
             total = total + more
         return self.last(F.relu(self.mix(F.relu(total))))
