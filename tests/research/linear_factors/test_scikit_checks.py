@@ -6,18 +6,22 @@ import pytest
 from sklearn.exceptions import SkipTestWarning
 from sklearn.utils.estimator_checks import check_estimator
 
+from gradus.estimators.base import Estimator
 from gradus.research import linear_factors
-from gradus.research.linear_factors.base import LinearFactors
 
 QUICK = {}
 ESTIMATORS = [getattr(linear_factors, name) for name in linear_factors.__all__]
-ESTIMATORS = [cls for cls in ESTIMATORS if isinstance(cls, type) and issubclass(cls, LinearFactors)]
+ESTIMATORS = [cls for cls in ESTIMATORS if isinstance(cls, type) and issubclass(cls, Estimator)]
 
 # What scikit-learn itself leaves out: it needs SCIPY_ARRAY_API, and is for estimators of other array types.
 LEFT_OUT = {"check_array_api_input"}
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS, ids=lambda cls: cls.__name__)
+# Trained by gradients, one takes twenty times as long as the others.
+CASES = [pytest.param(cls, marks=pytest.mark.slow) if cls is linear_factors.NICE else cls for cls in ESTIMATORS]
+
+
+@pytest.mark.parametrize("cls", CASES, ids=lambda cls: cls.__name__)
 def test_contract(cls):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkipTestWarning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradus.research.linear_factors.factor_analysis import FactorAnalysis, ProbabilisticPCA
 from gradus.research.linear_factors.ica import ICA, amari_index
+from gradus.research.linear_factors.nice import NICE
 from gradus.research.linear_factors.pca import PCA
 from gradus.research.linear_factors.slow_features import SlowFeatureAnalysis
 from gradus.research.linear_factors.sparse_coding import SparseCoding
@@ -11,6 +12,7 @@ from gradus.research.linear_factors.sparse_inference import lasso_objective, spa
 
 __all__ = [
     "ICA",
+    "NICE",
     "PCA",
     "FactorAnalysis",
     "ProbabilisticPCA",

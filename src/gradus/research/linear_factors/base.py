@@ -22,11 +22,16 @@ from gradus.estimators.exhibit import Exhibit
 
 __all__ = ["Array", "LinearFactors", "signed"]
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]  # float64 where nothing else is said
+
+
+class _Learned:
+    row_shape_: tuple[int, ...]
+    n_components_: int
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearFactors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
+class LinearFactors(_Learned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     """Base of the estimators of chapter 13.
 
     Rows are those of a table, or pictures of shape (n, height, width[, channels]): ``row_shape_`` remembers what one
@@ -46,7 +51,7 @@ class LinearFactors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.n_components_)  # type: ignore[attr-defined]
+        return int(self.n_components_)
 
     def _table(self, X: Any, *, reset: bool, dtype: Any = np.float64) -> Any:
         """Check rows and return them flat, of shape (n, features); with ``reset``, learn their shape."""
@@ -54,8 +59,8 @@ class LinearFactors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
         if shape is None and not hasattr(X, "__dataframe__"):
             found = np.asarray(X)
             X, shape = (found, found.shape) if found.ndim > 2 else (X, None)
-        stacked = shape is not None and len(shape) > 2
-        if stacked:
+        row: tuple[int, ...] | None = None
+        if shape is not None and len(shape) > 2:
             row = tuple(int(size) for size in shape[1:])
             if not reset and row != tuple(self.row_shape_):
                 raise InputError(
@@ -66,14 +71,14 @@ class LinearFactors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator
         least = self._least_rows if reset else 1
         table = validate_data(self, X, reset=reset, dtype=dtype, ensure_all_finite=finite, ensure_min_samples=least)
         if reset:
-            self.row_shape_ = row if stacked else (int(table.shape[1]),)
+            self.row_shape_ = (int(table.shape[1]),) if row is None else row
         return table
 
     def _codes(self, Z: ArrayLike) -> Array:
         """Check factors."""
         codes = np.asarray(Z, dtype=np.float64)
-        if codes.ndim != 2 or codes.shape[1] != self.n_components_:  # type: ignore[attr-defined]
-            expected = f"factors of shape (n, {self.n_components_})"  # type: ignore[attr-defined]
+        if codes.ndim != 2 or codes.shape[1] != self.n_components_:
+            expected = f"factors of shape (n, {self.n_components_})"
             raise InputError(expected, f"shape {codes.shape}", "pass what transform returned")
         return codes
 

@@ -102,7 +102,7 @@ class _GaussianFactors(DensityMixin, LinearFactors):
         weighted = model.loadings / np.sqrt(model.noise)[:, None]
         _, vectors = np.linalg.eigh(weighted.T @ weighted)
         self.mean_, self.components_ = model.mean, signed((model.loadings @ vectors[:, ::-1]).T)
-        self.noise_variance_ = model.noise
+        self.noise_variance_: Any = model.noise
         self.log_likelihood_ = float(log_likelihood)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradus.research.linear_factors.base import Array
 from gradus.research.linear_factors.moments import Patterns, patterns
@@ -37,7 +38,7 @@ class LowRankGaussian(NamedTuple):
         return self.loadings @ self.loadings.T + np.diag(self.noise)
 
 
-def conditionals(model: LowRankGaussian, observed: Array) -> tuple[Array, Array]:
+def conditionals(model: LowRankGaussian, observed: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Return, for each pattern, the covariance of the factors given what it observes, and its log-determinant.
 
     ``Cov[h | x_o] = (I + W_oᵀ ψ_o⁻¹ W_o)⁻¹``: k x k inverses in place of those of features x features (Woodbury).
@@ -45,7 +46,7 @@ def conditionals(model: LowRankGaussian, observed: Array) -> tuple[Array, Array]
     Parameters
     ----------
     model : LowRankGaussian
-    observed : ndarray of shape (patterns, features)
+    observed : ndarray of bool, shape (patterns, features)
         True where a value is observed.
 
     Returns
@@ -72,7 +73,9 @@ def chunks(data: Patterns, width: int) -> list[slice]:
     return found
 
 
-def posterior(model: LowRankGaussian, data: Patterns, part: slice) -> tuple[Array, Array, Array, Array, Array]:
+def posterior(
+    model: LowRankGaussian, data: Patterns, part: slice
+) -> tuple[Array, Array, Array, Array, NDArray[np.intp]]:
     """Return residuals, factor means, covariances of the patterns, log-density, and the pattern of each row."""
     rows = slice(int(data.starts[part.start]), int(data.starts[part.stop]))
     of = np.repeat(np.arange(part.stop - part.start), np.diff(data.starts[part.start : part.stop + 1]))

@@ -20,7 +20,7 @@ from gradus.core.options import option
 from gradus.core.randomness import derive, resolve_seed
 from gradus.estimators.exhibit import Exhibit, axis, floats
 from gradus.research.linear_factors.base import Array, LinearFactors
-from gradus.research.linear_factors.fastica import deflation, symmetric
+from gradus.research.linear_factors.fastica import FixedPoint, deflation, symmetric
 from gradus.research.linear_factors.ica_density import Densities, learn_densities
 from gradus.research.linear_factors.ica_likelihood import separate
 
@@ -162,9 +162,12 @@ class ICA(DensityMixin, LinearFactors):
         options: dict[str, Any] = {"contrast": self.contrast, "max_iter": self.max_iter, "tol": self.tol}
         if self.method == "likelihood":
             options |= {"max_iter": min(WARM, self.max_iter), "tol": max(self.tol, 1e-4)}
-            found = separate(white, symmetric(white, start, **options).unmixing, max_iter=self.max_iter, tol=self.tol)
-            densities = found.densities
-            self.log_likelihoods_ = found.log_likelihoods
+            separation = separate(
+                white, symmetric(white, start, **options).unmixing, max_iter=self.max_iter, tol=self.tol
+            )
+            found = FixedPoint(separation.unmixing, separation.steps, separation.settled)
+            densities = separation.densities
+            self.log_likelihoods_ = separation.log_likelihoods
         else:
             found = (symmetric if self.method == "symmetric" else deflation)(white, start, **options)
         if not found.settled and self.max_iter > 1:

@@ -20,7 +20,6 @@ class Moments(NamedTuple):
     centred rows over √n stand in ``rows`` instead, and products with the covariance go through them.
     """
 
-    count: int
     mean: Array
     variances: Array
     covariance: Array | None
@@ -55,13 +54,13 @@ def moments(rows: Array) -> Moments:
     mean = rows.mean(0)
     if n < d:
         centred = (rows - mean) / np.sqrt(n)
-        return Moments(n, mean, np.einsum("ij,ij->j", centred, centred), None, centred)
+        return Moments(mean, np.einsum("ij,ij->j", centred, centred), None, centred)
     covariance = np.zeros((d, d))
     for start in range(0, n, 4096):
         block = rows[start : start + 4096] - mean
         covariance += block.T @ block
     covariance /= n
-    return Moments(n, mean, covariance.diagonal().copy(), covariance, None)
+    return Moments(mean, covariance.diagonal().copy(), covariance, None)
 
 
 def patterns(rows: Array, shift: Array | None = None) -> Patterns:

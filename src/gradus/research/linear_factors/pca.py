@@ -124,7 +124,7 @@ class PCA(LinearFactors):
             found = self._directions(rows, k, solver)
         ratio = found.variances / found.total if found.total > 0 else np.zeros(len(found.variances))
         if share:
-            k = min(most, int(np.searchsorted(np.cumsum(ratio), self.n_components) + 1))  # type: ignore[call-overload]
+            k = min(most, int(np.searchsorted(np.cumsum(ratio), float(self.n_components or 1)) + 1))
         k = min(k, len(found.components))
         self.mean_, self.components_ = found.mean, signed(found.components[:k])
         self.explained_variance_, self.explained_variance_ratio_ = found.variances[:k], ratio[:k]
