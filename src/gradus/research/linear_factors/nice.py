@@ -111,7 +111,7 @@ class NICENetwork(nn.Module):
     def draw(self, size: int, generator: torch.Generator) -> Float[Tensor, "size columns"]:
         """Draw rows: components from the prior, taken back."""
         like = self.log_stretch
-        where = {"generator": generator, "dtype": like.dtype, "device": like.device}
+        where: dict[str, Any] = {"generator": generator, "dtype": like.dtype, "device": like.device}
         if self.prior == "gaussian":
             return self.inverse(torch.randn(size, self.columns, **where))
         uniform = torch.rand(size, self.columns, **where)
