@@ -147,7 +147,7 @@ def range_test(
     deadline, losses, found = time.perf_counter() + max_time, [], []
     for seed in chosen:
         left = deadline - time.perf_counter()
-        trial = _sweep(subject, seed, rates, max(left, 0.1))
+        trial = _sweep(subject, seed, rates, max(left, 0.0))
         if trial.error:
             return RangeTest(reason=f"no answer: the program fails ({trial.error})", rates=rates, losses=losses)
         losses.append(np.asarray(trial.losses))
