@@ -178,9 +178,12 @@ def _padding(patient: Patient, batch: Any, task: Task) -> Iterator[Finding]:
 def _tail(patient: Patient, batch: Any, first: Tensor, task: Task) -> Iterator[Finding]:
     """Cut the padding off short rows, and see whether their answers change."""
     inputs = batch[0]
-    if inputs.ndim != 2 or inputs.is_floating_point() or inputs.shape[1] < 6 or len(batch) != 2:
+    if inputs.ndim not in (2, 3) or inputs.shape[1] < 6 or len(batch) != 2:
         return
-    ends = (inputs == inputs[:, -1].mode().values).flip(1).long().cumprod(1).sum(1)
+    if inputs.is_floating_point() != (inputs.ndim == 3):
+        return
+    blank = (inputs == 0).all(2) if inputs.ndim == 3 else inputs == inputs[:, -1].mode().values
+    ends = blank.flip(1).long().cumprod(1).sum(1)
     lengths = inputs.shape[1] - ends
     short = lengths <= 0.6 * inputs.shape[1]
     if int(short.sum()) < 3 or float(ends.double().mean()) < 0.15 * inputs.shape[1] or len(lengths.unique()) < 3:
@@ -203,7 +206,7 @@ def _tail(patient: Patient, batch: Any, first: Tensor, task: Task) -> Iterator[F
     if change > 0.3:
         share = float(ends.double().mean()) / inputs.shape[1]
         seen = f"{share:.0%} of the positions are padding; without it answers change by {change:.2f} of their spread"
-        yield Finding("padding_leak", "network", seen, 0.45 if change < 0.7 else 0.75)
+        yield Finding("padding_leak", "network", seen, 0.45)  # harmless where it learns all the same
 
 
 def stateful(network: nn.Module) -> list[str]:

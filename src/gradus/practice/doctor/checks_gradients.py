@@ -56,6 +56,7 @@ def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
         return
     gradients = torch.autograd.grad(value, [p for _, p in named], allow_unused=True)
     generator = torch.Generator().manual_seed(0)
+    size = max(1.0, abs(float(value.detach())))
     worst, place, pair = 0.0, "", (0.0, 0.0)
     scale = max(float(g.norm()) for g in gradients if g is not None) if any(g is not None for g in gradients) else 0.0
     for (name, p), gradient in zip(named, gradients, strict=True):
@@ -72,7 +73,9 @@ def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
                     sides.append(float(loss()))
                     p.sub_(sign * STEP * way)
             numeric, exact = (sides[0] - sides[1]) / (2 * STEP), float((gradient * way).sum())
-            off.append((abs(numeric - exact) / max(abs(numeric), abs(exact), 1e-3 * scale, 1e-7), numeric, exact))
+            off.append(
+                (abs(numeric - exact) / max(abs(numeric), abs(exact), 1e-2 * scale, 1e-6 * size), numeric, exact)
+            )
         least = min(off)
         if least[0] > worst:
             worst, place, pair = least[0], name, (least[1], least[2])

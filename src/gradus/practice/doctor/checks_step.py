@@ -79,6 +79,9 @@ def check_step(patient: Patient) -> Iterator[Finding]:
     if lost > 0.5 * calls and still > 0.8 * calls:
         yield Finding("wrong_step_order", "step", "gradients are cleared between backward and the step", 0.97)
         return
+    if max(watch.used, default=1.0) == 0 and max(watch.raw) > 0:
+        yield Finding("wrong_step_order", "step", "the optimizer steps before there are gradients", 0.97)
+        return
     yield from _left_behind(watch, patient)
     yield from _cleared(watch, patient)
     yield from _clipped(watch)

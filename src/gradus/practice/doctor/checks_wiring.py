@@ -125,6 +125,11 @@ def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, targ
         sure = 0.96 if out not in ("rectified", "tanh") else 0.85
         seen = f"outputs are {words}, but the loss takes {_WANTS[wants]}"
         yield Finding("loss_activation_mismatch", place, seen, sure)
+    if wants == "softmax" and task.kind == "binary" and output.ndim == 2 and output.shape[1] > 1:
+        many = float((target.reshape(output.shape).sum(1) != 1).double().mean())
+        if many > 0.1:
+            seen = f"the loss spreads one whole over the outputs, and {many:.0%} of the rows have none or several ones"
+            yield Finding("wrong_loss", "loss", seen, 0.9)
     if wants == "distance" and task.kind in ("numbers", "reconstruction"):
         yield from _reach(out, output, target)
 

@@ -6,6 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -189,6 +190,8 @@ def _stages(
         lambda: check_training(fresh, task, judge, seconds=max(2.0, left - 2), treat=certain < 0.9, clips=clips)
     )
     found += more
+    if course.poor:
+        found[:] = [replace(f, confidence=0.75) if f.cause == "padding_leak" else f for f in found]
     diagnosis.tables["layers"] = table
     diagnosis.tables["epochs"] = course.base.epochs
     diagnosis.tables["treatments"] = course.treated

@@ -146,7 +146,8 @@ def loss_kind(loss: Callable[[Any, Any], Any], output: Tensor, target: Any, task
     if math.isfinite(base):
         if same(base, value(free * 1.7), 1e-6) and same(base, value(-free), 1e-6):
             return "constant"
-        if same(base, value(free + 1.5)) and task.kind in ("classes", "soft"):
+        several = task.kind == "binary" and output.ndim == 2 and output.shape[1] > 1
+        if same(base, value(free + 1.5)) and (task.kind in ("classes", "soft") or several):
             return "softmax"
         rise, again = value(2 * free) - base, value(3 * free) - value(2 * free)
         if same(rise, again) and same(rise, base - value(0 * free)) and task.kind in ("classes", "soft", "other"):
