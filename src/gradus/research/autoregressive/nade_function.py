@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["nade_logits"]
 
-BLOCK = 16  # columns at once: a block's products of matrices grow with it, the passes through memory do not
+BLOCK = 8  # columns at once: with more, a block's hidden units leave the cache and its products cost more
 
 
 def nade_logits(
@@ -48,10 +48,15 @@ def nade_logits(
     return _NadeLogits.apply(bits, into, hidden_bias, out, bias)
 
 
+def _seen(bits: Tensor) -> Tensor:
+    """Return the bits of a block that come before each of its columns, of shape (block, batch, block)."""
+    size = bits.shape[1]
+    return torch.ones(size, size, dtype=bits.dtype, device=bits.device).tril(-1)[:, None, :] * bits
+
+
 def _units(bits: Tensor, into: Tensor, sums: Tensor) -> Tensor:
     """Return hidden units of shape (block, batch, hidden) for the columns of a block."""
-    earlier = torch.ones(len(into), len(into), dtype=bits.dtype, device=bits.device).tril(-1)
-    return (earlier[:, None, :] * bits).matmul(into).add_(sums).sigmoid_()
+    return _seen(bits).matmul(into).add_(sums).sigmoid_()
 
 
 class _NadeLogits(torch.autograd.Function):
@@ -72,19 +77,20 @@ class _NadeLogits(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         bits, into, out, *starts = ctx.saved_tensors
-        d_bits, d_into, d_out = torch.empty_like(bits), torch.empty_like(into), torch.empty_like(out)
+        d_into, d_out = torch.empty_like(into), torch.empty_like(out)
+        d_bits = torch.empty_like(bits) if ctx.needs_input_grad[0] else None
         later = torch.zeros_like(starts[0])  # gradient of the sums, from the columns of later blocks
         for index in reversed(range(len(starts))):
             part = slice(index * BLOCK, (index + 1) * BLOCK)
-            x, W, above = bits[:, part], into[part], gradient[:, part]
+            x, W, above = bits[:, part], into[part], gradient[:, part].T
             units = _units(x, W, starts[index])
-            d_out[part] = torch.bmm(above.T[:, None, :], units)[:, 0]
-            d_sums = units.mul_(1 - units).mul_(out[part, None, :]).mul_(above.T[..., None])
-            # what a column's bit adds to, are the sums of the columns after it
-            after = torch.ones(len(W), len(W), dtype=x.dtype, device=x.device).triu(1)
-            moved = torch.tensordot(after, d_sums, 1).add_(later)
-            d_into[part] = torch.bmm(x.T[:, None, :], moved)[:, 0]
-            if ctx.needs_input_grad[0]:
-                d_bits[:, part] = torch.bmm(moved, W[..., None])[..., 0].T
+            d_out[part] = torch.bmm(above[:, None, :], units)[:, 0]
+            d_sums = torch.ops.aten.sigmoid_backward(above[..., None] * out[part, None, :], units)
+            # a column's bit adds to the sums of the columns after it: those of its block, and of later blocks
+            within = _seen(x).flatten(0, 1).T @ d_sums.flatten(0, 1)
+            d_into[part] = torch.addmm(within, x.T, later)
+            if d_bits is not None:
+                pulled = torch.matmul(d_sums, W.T).permute(1, 0, 2)  # of column j's sums on column k's bit
+                d_bits[:, part] = pulled.tril(-1).sum(1) + later @ W.T
             later = later + d_sums.sum(0)
-        return d_bits if ctx.needs_input_grad[0] else None, d_into, later.sum(0), d_out, gradient.sum(0)
+        return d_bits, d_into, later.sum(0), d_out, gradient.sum(0)
