@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,7 +42,8 @@ def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
     """
     if patient.loss is None or _custom(patient, batch):
         return
-    network = patient.network.double().eval()
+    network = copy.deepcopy(patient.network).double().eval()  # the patient's own keeps its precision
+    patient = dataclasses.replace(patient, network=network)
     few = tuple(_double(part[:ROWS]) if isinstance(part, Tensor) else part for part in batch)
 
     def loss() -> Tensor:

@@ -154,6 +154,8 @@ def _finite(value: Any) -> Any:
 
 def _measures(measures: Mapping[str, Any]) -> list[tuple[str, str]]:
     shown = {name: measures[name] for name in WORDS if measures.get(name) is not None}
+    if shown.get("first_loss") == shown.get("last_loss") == 0:  # of a step that tells no loss
+        del shown["first_loss"], shown["last_loss"]
     if "task" in shown:
         shown["task"] = TASKS.get(shown["task"], shown["task"])
     return [(WORDS[name], _number(value)) for name, value in shown.items()]
@@ -196,7 +198,8 @@ def _curves(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, Any]) -> l
     shown = lines(skills, x="epoch", y="skill", title="Skill over epochs")
     if not any(v is not None and math.isfinite(v) for _, v in skills["network"]):
         shown = ""
-    return [lines(losses, x="epoch", y="loss", title="Loss over epochs"), shown]
+    told = any(value for _, value in losses["training"])  # a step of the user's own may tell no loss
+    return [lines(losses, x="epoch", y="loss", title="Loss over epochs") if told else "", shown]
 
 
 def _epochs(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:

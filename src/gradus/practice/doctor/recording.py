@@ -41,7 +41,7 @@ def moments(steps: int, count: int = MOMENTS) -> list[int]:
     Examples
     --------
     >>> moments(100)
-    [0, 1, 3, 6, 13, 26, 51, 99]
+    [0, 1, 2, 5, 10, 21, 46, 99]
     >>> moments(3)
     [0, 1, 2]
     """
