@@ -104,6 +104,20 @@ def test_samples_fit_the_probabilities(shape, levels):
     assert fits(np.stack([rng.permutation(column) for column in drawn.T], 1)) < SMALLEST  # planted: pixels apart
 
 
+@pytest.mark.parametrize(("shape", "levels"), [((3, 8, 1), 2), ((2, 7, 2), 4)], ids=str)
+@torch.no_grad()
+def test_drawing_a_window_at_a_time_draws_what_whole_passes_draw(shape, levels):
+    network, size = strong(*shape, levels=levels, depth=2), int(np.prod(shape))
+    assert network.reach == 3 < shape[1]  # windows are narrower than pictures
+    drawn = network.draw(50, torch.Generator().manual_seed(0))
+    slow, source = torch.zeros(50, size, dtype=torch.float64), torch.Generator().manual_seed(0)
+    for place in range(size):
+        slow[:, place] = network._drawn(network(slow)[:, place], source)
+    assert drawn.equal(slow)
+    network.reach = 2  # planted: a window too narrow
+    assert not network.draw(50, torch.Generator().manual_seed(0)).equal(slow)
+
+
 def test_likelihood_of_levels_is_the_softmax_of_each_value():
     network = strong(3, 3, 2, levels=5)
     rows = torch.randint(5, (4, 18), generator=torch.Generator().manual_seed(0)).double()

@@ -16,6 +16,7 @@ from gradus.research.generative.exhibits import latent_map, nearest_training_row
 __all__ = ["density_map", "exhibits_of", "filters", "likelihoods"]
 
 SHOWN, BESIDE, POINTS, GRID, MOST_FILTERS = 40, 12, 2000, 81, 64
+LONG = 200  # values of a row
 SEED = 20110415  # fixed: a report written twice shows the same samples
 
 
@@ -42,7 +43,9 @@ def exhibits_of(estimator: Any, data: Any) -> Iterator[Exhibit]:
     scored = rows[:POINTS]
     if getattr(estimator, "binarize", "none") in ("fixed", "resample") and estimator.levels_ == 2:
         scored = estimator.binarized(scored, random_state=SEED)
-    yield likelihoods(estimator.score_samples(scored), estimator.score_samples(estimator.sample(POINTS // 4, SEED + 1)))
+    # long rows take long to draw: the few shown will do
+    more = drawn if np.prod(shape) > LONG else estimator.sample(POINTS // 4, random_state=SEED + 1)
+    yield likelihoods(estimator.score_samples(scored), estimator.score_samples(more))
     if hasattr(estimator, "inverse_transform"):
         if shape == (2,):
             yield density_map(estimator, rows, names)

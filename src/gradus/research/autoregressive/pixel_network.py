@@ -182,6 +182,7 @@ class PixelNetwork(nn.Module):
             raise SettingError(f"as many features as channels ({channels}) or more", str(features), "set features=32")
         colours, groups = torch.arange(channels), torch.arange(features) * channels // features
         self.outputs = 1 if levels == 2 else levels
+        self.reach = first // 2 + depth * (size // 2)  # pixels to the left that the horizontal stack sees
         ends = colours.repeat_interleave(self.outputs)
         self.first_down = RowsAbove(channels, features, first, strict=True)
         self.first_along = GroupedConvolution(colours, groups, first // 2, strict=True)
@@ -254,17 +255,19 @@ class PixelNetwork(nn.Module):
         return self.log_prob(rows)
 
     def draw(self, size: int, generator: torch.Generator) -> Float[Tensor, "size pixels"]:
-        """Draw pictures: the vertical stack runs once a row, the horizontal one, over that row alone, once a value."""
+        """Draw pictures: the vertical stack runs once a row, the horizontal one once a value, over what it sees."""
         height, width, channels = self.shape
         pictures = self.place.new_zeros(size, channels, height, width)
         for row in range(height):
-            known = self._scaled(pictures[:, :, : row + 1])
-            above = [part[:, :, row:] for part in self.vertical(known)]
+            above = [part[:, :, row:] for part in self.vertical(self._scaled(pictures[:, :, : row + 1]))]
             for column in range(width):
+                # no pixel farther to the left is seen; maps at the window's edge are wrong, and none of them is used
+                seen = slice(max(0, column - self.reach), column + 1)
+                links = [part[..., seen] for part in above]
                 for channel in range(channels):
-                    numbers = self.horizontal(self._scaled(pictures[:, :, row : row + 1]), above)
+                    numbers = self.horizontal(self._scaled(pictures[:, :, row : row + 1, seen]), links)
                     own = slice(channel * self.outputs, (channel + 1) * self.outputs)
-                    logits = numbers[:, own, 0, column] + self.place[own, row, column]
+                    logits = numbers[:, own, 0, -1] + self.place[own, row, column]
                     pictures[:, channel, row, column] = self._drawn(logits, generator)
         return pictures.permute(0, 2, 3, 1).reshape(size, -1)
 
