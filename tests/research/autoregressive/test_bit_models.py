@@ -12,7 +12,7 @@ from gradus.core.errors import InputError, SettingError
 from gradus.estimators.persistence import load
 from gradus.research.autoregressive import FVBN, MADE, NADE
 from gradus.research.autoregressive.bit_networks import LinearBits, MaskedBits, NadeBits
-from gradus.research.autoregressive.masked import MaskedNetwork, draw_positions
+from gradus.research.autoregressive.masked import MaskedNetwork, MaskedSteps, draw_positions
 from gradus.research.autoregressive.nade_function import BLOCK, nade_logits
 from gradus.research.autoregressive.rows import LikelihoodLoss
 
@@ -188,6 +188,20 @@ def test_fvbn_ends_in_the_logistic_regressions_of_scikit_learn(bits):
         peer = LogisticRegression(C=1 / (penalty * 300), tol=1e-10, max_iter=10_000).fit(X[:, :column], X[:, column])
         np.testing.assert_allclose(weight[column, :column], peer.coef_[0], atol=2e-3)
         np.testing.assert_allclose(model.network_.bias[column].item(), peer.intercept_[0], atol=2e-3)
+
+
+@pytest.mark.parametrize("hidden", [(), (20,), (20, 15, 10)], ids=str)
+@pytest.mark.parametrize("direct", [True, False])
+@torch.no_grad()
+def test_steps_are_what_whole_passes_give(hidden, direct):
+    positions = draw_positions(7, 2, "each")
+    network = seeded(lambda: MaskedNetwork(7, hidden, 3, activation="tanh", direct=direct, positions=positions))
+    rows = torch.randn(4, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for which in range(2):
+        steps, whole = MaskedSteps(network, 4, which), network(rows, which)
+        for column in network.order(which).tolist():
+            torch.testing.assert_close(steps.numbers(column), whole[:, column])
+            steps.add(column, rows[:, column])
 
 
 def test_loss_is_the_weighted_sum(bits):

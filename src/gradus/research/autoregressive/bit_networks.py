@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gradus.networks.checks import check_sizes
-from gradus.research.autoregressive.masked import MaskedNetwork, draw_positions
+from gradus.research.autoregressive.masked import MaskedNetwork, MaskedSteps, draw_positions
 from gradus.research.autoregressive.nade_function import nade_logits
 from gradus.research.generative.likelihoods import BernoulliLikelihood
 
@@ -266,9 +266,11 @@ class MaskedBits(BitNetwork):
 
     def _draw_set(self, size: int, which: int, generator: torch.Generator) -> Tensor:
         rows = self.likelihood.mean.new_zeros(size, self.columns)
+        steps = MaskedSteps(self.body, size, which)
         for column in self.order(which).tolist():
-            odds = torch.sigmoid(self.logits(rows, which)[:, column])
+            odds = torch.sigmoid(steps.numbers(column)[:, 0])
             rows[:, column] = torch.bernoulli(odds, generator=generator)
+            steps.add(column, rows[:, column])
         return rows
 
     def filters(self) -> Float[Tensor, "units columns"]:

@@ -14,7 +14,7 @@ from gradus.networks.checks import check_sizes
 from gradus.networks.feedforward import MLP
 from gradus.networks.heads.base import inverse_softplus
 from gradus.networks.preparation import Standardize
-from gradus.research.autoregressive.masked import MaskedNetwork
+from gradus.research.autoregressive.masked import MaskedNetwork, MaskedSteps
 from gradus.research.autoregressive.splines import Knots, knots_of, spline, spline_inverse
 
 __all__ = [
@@ -345,7 +345,7 @@ class SplineCoupling(Coupling):
 class AffineAutoregressive(FlowLayer):
     """Masked autoregressive layer: ``z_i = (x_i - m_i) exp(-s_i)``, with ``m_i`` and ``s_i`` read from columns before.
 
-    One pass of a masked network for the map; its inverse takes a pass a column.
+    One pass of a masked network for the map; its inverse goes column by column.
 
     Parameters
     ----------
@@ -388,9 +388,9 @@ class AffineAutoregressive(FlowLayer):
 
     def inverse(self, codes: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch columns"]:
         """Return the rows, column after column."""
-        rows = torch.zeros_like(codes)
+        steps, rows = MaskedSteps(self.body, len(codes)), list(codes.unbind(1))
         for column in self.order().tolist():
-            mean, scale = self.body(rows)[:, column].unbind(1)
-            rows = rows.clone()
-            rows[:, column] = codes[:, column] * log_scale(scale).exp() + mean
-        return rows
+            mean, scale = steps.numbers(column).unbind(1)
+            rows[column] = codes[:, column] * log_scale(scale).exp() + mean
+            steps.add(column, rows[column])
+        return torch.stack(rows, 1)

@@ -19,7 +19,7 @@ from gradus.networks.checks import check_rate, check_sizes
 from gradus.networks.hidden_units import hidden_unit
 from gradus.networks.initialization import initialize
 
-__all__ = ["MaskedNetwork", "draw_positions"]
+__all__ = ["MaskedNetwork", "MaskedSteps", "draw_positions"]
 
 
 def draw_positions(columns: int, sets: int = 1, order: str = "given") -> Int[Tensor, "sets columns"]:
@@ -172,22 +172,78 @@ class MaskedNetwork(nn.Module):
         which : int or scalar Tensor
             Set of masks; a tensor is not fetched from its device.
         """
-        picked = torch.as_tensor(which, device=inputs.device).reshape(1)
+        weights, last, direct = self._masked_weights(which)
+        h = inputs
+        for layer, weight in zip(self._linear_layers(), weights, strict=True):
+            h = self.drop(self.unit(F.linear(h, weight, layer.bias)))
+        outputs = F.linear(h, last, self.last.bias)
+        if direct is not None:
+            outputs = outputs + F.linear(inputs, direct)
+        return outputs.view(len(inputs), self.columns, self.per_column)
+
+    def _masked_weights(self, which: int | Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Return the weights of the hidden layers, of the last, and of the direct connections, zero where masked."""
+        picked = torch.as_tensor(which, device=self.positions.device).reshape(1)
 
         def degrees(index: int) -> Tensor:
             return self._degrees(index).index_select(0, picked)[0]
 
-        h, below = inputs, degrees(-1)
+        weights, below = [], degrees(-1)
         for index, layer in enumerate(self._linear_layers()):
             own = degrees(index)
-            h = self.drop(self.unit(_masked(h, layer, own[:, None] >= below)))
+            weights.append(layer.weight * (own[:, None] >= below))
             below = own
         ends = degrees(-1).repeat_interleave(self.per_column)[:, None]
-        outputs = _masked(h, self.last, ends > below)
+        direct = None if self.direct is None else self.direct.weight * (ends > degrees(-1))
+        return weights, self.last.weight * (ends > below), direct
+
+
+class MaskedSteps:
+    """A masked network asked for one column after another, without a whole pass for each.
+
+    What columns add to the first layer and to the outputs is kept; dropout is left out.
+
+    Parameters
+    ----------
+    network : MaskedNetwork
+        The network.
+    size : int
+        Rows.
+    which : int
+        Set of masks.
+
+    Examples
+    --------
+    >>> network = MaskedNetwork(3, (8,), direct=True)
+    >>> steps, row = MaskedSteps(network, 1), torch.tensor([[1.0, 2.0, 3.0]])
+    >>> steps.add(0, row[:, 0]), steps.add(1, row[:, 1])
+    (None, None)
+    >>> torch.allclose(steps.numbers(2), network(row)[:, 2])
+    True
+    """
+
+    def __init__(self, network: MaskedNetwork, size: int, which: int = 0) -> None:
+        self.network = network
+        self.weights, self.last, self.direct = network._masked_weights(which)
+        if not self.weights:
+            self.direct, self.last = self.last, self.last.new_zeros(self.last.shape)
+        self.layers = network._linear_layers()
+        self.outputs = network.last.bias.expand(size, -1)
+        self.first = self.layers[0].bias.expand(size, -1) if self.layers else None
+
+    def numbers(self, column: int) -> Float[Tensor, "batch per_column"]:
+        """Return the numbers of a column, given those added."""
+        own = slice(column * self.network.per_column, (column + 1) * self.network.per_column)
+        if self.first is None:
+            return self.outputs[:, own]
+        h = self.network.unit(self.first)
+        for layer, weight in zip(self.layers[1:], self.weights[1:], strict=True):
+            h = self.network.unit(F.linear(h, weight, layer.bias))
+        return self.outputs[:, own] + F.linear(h, self.last[own])
+
+    def add(self, column: int, values: Float[Tensor, " batch"]) -> None:
+        """Make the values of a column known."""
+        if self.first is not None:
+            self.first = self.first + values[:, None] * self.weights[0][:, column]
         if self.direct is not None:
-            outputs = outputs + _masked(inputs, self.direct, ends > degrees(-1))
-        return outputs.view(len(inputs), self.columns, self.per_column)
-
-
-def _masked(inputs: Tensor, layer: nn.Linear, mask: Tensor) -> Tensor:
-    return F.linear(inputs, layer.weight * mask, layer.bias)
+            self.outputs = self.outputs + values[:, None] * self.direct[:, column]
