@@ -144,7 +144,8 @@ def range_test(
         received = f"{steps} steps from {low:g} to {high:g} over {len(chosen)} seeds"
         raise InputError("30 or more steps, rates 0 < low < high, and a seed", received, "change the settings")
     rates = np.geomspace(low, high, steps)
-    deadline, losses, found = time.perf_counter() + max_time, [], []
+    deadline, found = time.perf_counter() + max_time, []
+    losses: list[Floats] = []
     for seed in chosen:
         left = deadline - time.perf_counter()
         trial = _sweep(subject, seed, rates, max(left, 0.0))
