@@ -137,9 +137,10 @@ class OpenedAlone(Opened):
 
     @cached_property
     def _contest(self) -> Any:
-        return contest_for(
-            self.asked, *(self._part(name) for name in ("train", "valid", "test")), derive(0, "samples") % 2**32
-        )
+        train, valid, test = (self._part(name) for name in ("train", "valid", "test"))
+        picture = self._picture if self.data.kind == "images" else ()
+        seed = derive(0, "samples") % 2**32
+        return contest_for(self.asked, train, valid, test, seed, picture)
 
     def contest(self) -> Any:
         """Return how rungs are fitted and judged."""

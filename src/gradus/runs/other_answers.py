@@ -101,7 +101,7 @@ def alone_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> 
         raise DataError(f"{kind}, as the run was fitted on", found.kind, "pass data of the same kind")
     wanted = None if kind == "images" or record.data is None else record.data.names
     for column in wanted or []:
-        if column not in found.X.columns:
+        if column not in getattr(found.X, "columns", ()):
             raise DataError(f"the column {column!r}", "a table without it", "pass every column the run was fitted on")
     rows, _, notes = matrix_of(found, record.task, wanted)
     whole = np.isfinite(rows).any(1) if get_tags(model).input_tags.allow_nan else np.isfinite(rows).all(1)

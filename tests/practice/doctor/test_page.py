@@ -10,6 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from gradus.core.errors import StorageError
 from gradus.practice.doctor.examination import examine_build
 from gradus.practice.doctor.findings import Diagnosis, Finding
 from gradus.practice.doctor.page import render_diagnosis, write_diagnosis
@@ -178,6 +179,38 @@ def test_looking_inside_a_broken_program_gives_what_it_can():
         raise SystemExit(3)
 
     assert look_inside(leaves, Diagnosis([]))["activations"] == []
+
+
+def test_sparse_gradients_are_recorded_by_their_values():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Embedding(50, 4, sparse=True), nn.Flatten(), nn.Linear(12, 2))
+    words, target = torch.arange(24).reshape(8, 3) % 5, torch.tensor([0, 1] * 4)
+    parts = {"network": network, "loss": nn.CrossEntropyLoss(), "train": (words, target), "epochs": 1, "batch_size": 8,
+             "optimizer": torch.optim.SGD(network.parameters(), lr=0.1)}  # fmt: skip
+    recorder = Recorder([0])
+    trial = run_trial(Patient.of(parts), seconds=10, watch=recorder.watch)
+    recorder.close()
+    assert not trial.error
+    assert len(recorder.gradients["0.weight"][0][1]) == 5 * 4  # five words that occur
+
+
+def test_numbers_that_are_not_finite_are_counted_and_the_rest_drawn():
+    def broken(seed=0):
+        parts = build(seed)
+        parts["train"][0][:, 0] = float("nan")
+        return parts
+
+    found = examine_build(broken, max_time=8)
+    found.view = look_inside(broken, found)
+    assert found.view["activations"][0]["broken"][0] == 50 * 32
+    page = render_diagnosis(found, title="nan.py")
+    assert "1600 not finite" in page and "nan" not in re.findall(r'points="([^"]*)"|d="([^"]*)"', page)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageError, match="expected to write"):
+        write_diagnosis(Diagnosis([]), tmp_path / "file" / "below")
 
 
 def test_curves_lie_where_their_numbers_say():

@@ -85,8 +85,8 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
                 watch.kept.append(before > 0)
                 watch.raw.append(norm())
                 first = arguments[0] if arguments else None
-                number = isinstance(first, Tensor) and first.numel() == 1
-                watch.losses.append(float(first.detach()) if number else math.nan)
+                number = first if isinstance(first, Tensor) and first.numel() == 1 else torch.tensor(math.nan)
+                watch.losses.append(float(number.detach()))
             return value
 
         return call

@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gradus.core.storage import atomic_write
+from gradus.core.storage import atomic_write, storage_errors
 from gradus.practice.doctor.findings import SURE, Diagnosis
 from gradus.practice.doctor.page_figures import bars, lines, ridges
 
@@ -73,7 +73,8 @@ def write_diagnosis(diagnosis: Diagnosis, folder: str | Path, *, title: str = "p
     ['doctor.html', 'doctor.json']
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     view = {name: rows for name, rows in diagnosis.view.items() if name != "graph"}
     facts = {"subject": title} | diagnosis.as_dict() | {"recorded": view}
     atomic_write(folder / "doctor.html", render_diagnosis(diagnosis, title=title))

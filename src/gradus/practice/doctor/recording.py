@@ -133,7 +133,8 @@ class Recorder:
         if self._step is None or key in self._seen or not isinstance(found, Tensor) or not found.is_floating_point():
             return
         self._seen.add(key)
-        flat = found.detach().reshape(-1)
+        found = found.detach()
+        flat = (found.coalesce().values() if found.is_sparse else found).reshape(-1)
         if flat.numel() == 0:
             return
         values = flat[:: max(1, flat.numel() // SAMPLE)].double().cpu().numpy()
