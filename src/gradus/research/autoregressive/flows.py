@@ -37,7 +37,9 @@ __all__ = ["Flow", "FlowEstimator", "MaskedAutoregressiveFlow", "NeuralSplineFlo
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus"]
 Mixing = Literal["reverse", "shuffle", "linear"]
-RIDGE = 1e-4  # least share of a column's variance that other columns do not explain
+# Least share of a column's variance that other columns do not explain; more where rows are few beside columns, for
+# then new rows would lie where the training rows say that nothing can be.
+RIDGE = 1e-4
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -128,8 +130,9 @@ class FlowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
             scaled = (rows.double() - mean) / std
             found = (scaled * (shares / shares.sum())[:, None]).T @ scaled
             found.diagonal().fill_(1.0)  # of constant columns, too
-            # columns that are sums of others would make the matrix singular
-            found = (1 - RIDGE) * found + RIDGE * torch.eye(len(found), dtype=found.dtype)
+            # columns that are sums of others, or few rows, would make the matrix singular
+            ridge = max(RIDGE, (len(found) / (len(found) + float(shares.sum()))) ** 2)
+            found = (1 - ridge) * found + ridge * torch.eye(len(found), dtype=found.dtype)
             self.factor_ = torch.linalg.cholesky(found).float().numpy()
 
     def _build(self) -> Flow:
