@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -22,9 +23,10 @@ from gradus.practice.ladder import Rung
 from gradus.practice.measures import Comparison, Measure, Score
 from gradus.research.autoencoders import Autoencoder
 from gradus.research.generative import VAE
-from gradus.research.generative.evaluation import kernel_distance
+from gradus.research.generative.kernels import mmd_unbiased, polynomial_kernel
 from gradus.research.inference.mixtures import GaussianMixture
 from gradus.research.linear_factors import ICA, PCA, FactorAnalysis, ProbabilisticPCA
+from gradus.research.linear_factors.base import LinearFactors
 
 __all__ = [
     "ALONE",
@@ -107,18 +109,21 @@ def rebuilt(fitted: Any, X: Rows) -> Rows:
 def drawn(fitted: Any, n: int, seed: int | None) -> Rows:
     """Draw rows of a fitted rung, in the units of the rows it learned from."""
     last = fitted.steps[-1][1] if isinstance(fitted, Pipeline) else fitted
-    rows = np.asarray(last.sample(n, random_state=seed), dtype=np.float64)
+    rows = np.asarray(last.sample(n, random_state=seed), dtype=np.float64).reshape(n, -1)
     return fitted.steps[0][1].inverse_transform(rows) if isinstance(fitted, Pipeline) else rows
 
 
 # ---- ladders ----
 
 
-def _scaled(estimator: Any) -> Pipeline:
-    return make_pipeline(StandardScaler(), estimator)
+def _scaled(estimator: Any, pixels: bool = False) -> Any:
+    """Put a scaling of the columns before an estimator; pixels have one unit already."""
+    return estimator if pixels else make_pipeline(StandardScaler(), estimator)
 
 
-def rungs_for(task: AloneTask, X: Rows, components: int, seed: int, *, gaps: bool | None = None) -> list[Rung]:
+def rungs_for(
+    task: AloneTask, X: Rows, components: int, seed: int, *, gaps: bool | None = None, pixels: bool = False
+) -> list[Rung]:
     """Return the rungs below the top, the simplest first.
 
     Parameters
@@ -133,19 +138,23 @@ def rungs_for(task: AloneTask, X: Rows, components: int, seed: int, *, gaps: boo
         Of what draws.
     gaps : bool, optional
         Whether rows may have gaps; by default, whether these have.
+    pixels : bool
+        Whether columns are pixels, which are not scaled each by itself.
     """
     gaps = bool(np.isnan(X).any()) if gaps is None else gaps
     form: Any = "full" if X.shape[1] <= MOST_FULL else "diag"
     trivial = Rung("independent columns", "trivial", Independent(), "what columns tell without each other")
-    plane = Rung("probabilistic PCA", "classical", _scaled(ProbabilisticPCA(n_components=components)),
+    plane = Rung("probabilistic PCA", "classical", _scaled(ProbabilisticPCA(n_components=components), pixels),
                  "one plane, and the same noise around it everywhere")  # fmt: skip
     if task == "compress":
         mean = Rung("mean row", "trivial", Independent(), "what a code of no number keeps")
-        flat = Rung("PCA", "classical", _scaled(PCA(n_components=components, random_state=seed)),
+        flat = Rung("PCA", "classical", _scaled(PCA(n_components=components, random_state=seed), pixels),
                     "the best plane: what a linear code of this length keeps")  # fmt: skip
         return [mean, flat]
     if task == "factors":
-        sources = Rung("ICA", "classical", _scaled(ICA(random_state=seed)), "as many independent sources as columns")
+        sources = Rung(
+            "ICA", "classical", _scaled(ICA(random_state=seed), pixels), "as many independent sources as columns"
+        )
         return [trivial, plane] if gaps else [trivial, plane, sources]
     if task == "cluster":
         one = Rung("one group", "trivial", _mixture(1, form, seed), "whether there are groups at all")
@@ -200,11 +209,11 @@ class _Rows:
 
     def fit(self, estimator: Any, rung: Rung) -> Any:
         """Fit one rung to the training rows; a network is shown pictures as pictures."""
-        if not isinstance(estimator, RowsEstimator):
+        if not isinstance(estimator, RowsEstimator | LinearFactors):
             return estimator.fit(self.train)
         shape = self.picture or self.train.shape[1:]
         train, valid = (rows.reshape(-1, *shape) for rows in (self.train, self.parts["valid"]))
-        return estimator.fit(train, X_val=valid)
+        return estimator.fit(train, X_val=valid) if isinstance(estimator, RowsEstimator) else estimator.fit(train)
 
 
 class DensityContest(_Rows):
@@ -247,7 +256,7 @@ class CodeContest(_Rows):
         rows = self.parts[part]
         known = np.isfinite(rows)
         center, spread = np.nanmean(self.train, 0), np.nanstd(self.train, 0)
-        unit = np.where(spread > 0, spread, 1.0)
+        unit: Any = 1.0 if self.picture else np.where(spread > 0, spread, 1.0)
         lost = np.where(known, (rebuilt(fitted, rows) - rows) / unit, 0.0)
         whole = np.where(known, (rows - center) / unit, 0.0)
         sums = np.stack([(lost**2).sum(1), (whole**2).sum(1)], axis=1)
@@ -285,12 +294,14 @@ class SampleContest(_Rows):
         if len(rows) < 4 * self.blocks:
             raise InputError(f"{4 * self.blocks} rows or more in each part", str(len(rows)), "add rows")
         center, spread = self.train.mean(0), self.train.std(0)
-        unit = np.where(spread > 0, spread, 1.0)
-        samples = (drawn(fitted, len(rows), self.seed) - center) / unit
+        # pixels have one unit; a pixel that is hardly ever on must not outweigh the others
+        unit = np.where(spread > 0, spread, 1.0) if not self.picture else np.sqrt((spread**2).mean())
+        samples = (drawn(fitted, 4 * len(rows), self.seed) - center) / unit
         real = (rows - center) / unit
-        cuts = np.array_split(np.arange(len(rows)), self.blocks)
-        each = np.array([kernel_distance(real[c], samples[c], blocks=2).value for c in cuts])
-        return each, _student(each, len(rows))
+        pairs = zip(np.array_split(real, self.blocks), np.array_split(samples, self.blocks), strict=True)
+        each = [mmd_unbiased(torch.from_numpy(a), torch.from_numpy(b), polynomial_kernel) for a, b in pairs]
+        found = np.array([float(value) for value in each])
+        return found, _student(found, len(rows))
 
     def compare(self, first: Rows, second: Rows) -> Comparison:
         """Compare two generators on the same blocks of rows."""

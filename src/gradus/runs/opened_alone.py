@@ -133,7 +133,9 @@ class OpenedAlone(Opened):
 
     def rungs(self, seed: int) -> list[Rung]:
         """Return the rungs below the top."""
-        return rungs_for(self.asked, self._part("train"), self.components, seed, gaps=self.gaps)
+        return rungs_for(
+            self.asked, self._part("train"), self.components, seed, gaps=self.gaps, pixels=self.data.kind == "images"
+        )
 
     @cached_property
     def _contest(self) -> Any:
