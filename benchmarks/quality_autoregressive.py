@@ -61,6 +61,7 @@ LARGE = {
 }
 FLOWS = {"RealNVP": RealNVP, "NeuralSplineFlow": NeuralSplineFlow, "MaskedAutoregressiveFlow": MaskedAutoregressiveFlow}
 FLOW = {"layers": 6, "hidden": (128, 128), "batch_size": 128, "max_epochs": 300, "patience": 10, "dropout": 0.1}
+BESIDE = 2000  # rows of the other parts that are scored too
 COMPONENTS = (1, 2, 5, 10, 20, 40)
 TABLES = ("LetterRecognition", "Satellite", "Vowel")
 KEPT = 0.5  # share of values that differ, from which on a column counts as continuous
@@ -83,8 +84,7 @@ def digits_row(name: str, parts: dict[str, np.ndarray], seed: int, options: argp
     test = model.score_samples(parts["test"])
     row = {"seed": seed, "seconds": seconds, "epochs": model.n_epochs_, "stopped_by": model.stopped_by_}
     row |= {"test": float(test.mean()), "standard_error": float(test.std(ddof=1) / len(test) ** 0.5)}
-    row |= {"valid": model.score(parts["valid"]), "train": model.score(parts["train"][: len(parts["valid"])])}
-    return row
+    return row | {name: model.score(parts[name][:BESIDE]) for name in ("valid", "train")}
 
 
 def table_parts(name: str, seed: int, quick: bool) -> tuple[dict[str, np.ndarray], int]:

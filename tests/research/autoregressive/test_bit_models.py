@@ -147,6 +147,7 @@ def test_a_mixture_of_masks_is_their_mean():
         assert (each[0] - each[1]).abs().max() > 0.01
         torch.testing.assert_close(network.log_prob(rows).exp(), sum(each) / 3)
         drawn = {float(network.training_log_prob(rows, torch.Generator().manual_seed(s))[5]) for s in range(20)}
+        torch.testing.assert_close(network.log_prob(rows, 2).exp(), (each[0] + each[1]) / 2)
     assert {round(v, 9) for v in drawn} == {round(float(e[5].log()), 9) for e in each}
 
 

@@ -20,6 +20,8 @@ from gradus.research.generative.likelihoods import BernoulliLikelihood
 
 __all__ = ["BitNetwork", "LinearBits", "MaskedBits", "NadeBits"]
 
+VALIDATED = 4  # sets of masks that early stopping looks at
+
 
 class BitNetwork(nn.Module, ABC):
     """Base: log-odds of each column given those before it, and what follows from them.
@@ -57,10 +59,26 @@ class BitNetwork(nn.Module, ABC):
         """Return the log-odds of each column, in the first order."""
         return self.logits(bits)
 
-    def log_prob(self, bits: Float[Tensor, "batch columns"]) -> Float[Tensor, " batch"]:
-        """Return ``log p(x)`` in nats: of several sets of masks, that of their equal mixture."""
-        each = [self.likelihood.log_prob(self.logits(bits, which), bits) for which in range(self.sets)]
-        return each[0] if self.sets == 1 else torch.logsumexp(torch.stack(each), 0) - math.log(self.sets)
+    def log_prob(self, bits: Float[Tensor, "batch columns"], most: int | None = None) -> Float[Tensor, " batch"]:
+        """Return ``log p(x)`` in nats: of several sets of masks, that of their equal mixture.
+
+        Parameters
+        ----------
+        bits : Tensor of shape (batch, columns)
+            Rows.
+        most : int, optional
+            Take the first sets alone, this many.
+        """
+        sets = self.sets if most is None else min(most, self.sets)
+        each = [self.likelihood.log_prob(self.logits(bits, which), bits) for which in range(sets)]
+        return each[0] if sets == 1 else torch.logsumexp(torch.stack(each), 0) - math.log(sets)
+
+    def validation_log_prob(self, bits: Float[Tensor, "batch columns"]) -> Float[Tensor, " batch"]:
+        """Return what early stopping follows: ``log p(x)``, of many sets of masks that of the first four.
+
+        All of 32 sets, asked after each epoch, would take longer than the epoch.
+        """
+        return self.log_prob(bits, VALIDATED)
 
     def training_log_prob(
         self, bits: Float[Tensor, "batch columns"], generator: torch.Generator

@@ -254,6 +254,10 @@ class PixelNetwork(nn.Module):
         """Return what training raises: ``log p(x)`` itself."""
         return self.log_prob(rows)
 
+    def validation_log_prob(self, rows: Float[Tensor, "batch pixels"]) -> Float[Tensor, " batch"]:
+        """Return what early stopping follows: ``log p(x)``, too."""
+        return self.log_prob(rows)
+
     def draw(self, size: int, generator: torch.Generator) -> Float[Tensor, "size pixels"]:
         """Draw pictures: the vertical stack runs once a row, the horizontal one once a value, over what it sees."""
         height, width, channels = self.shape

@@ -63,8 +63,9 @@ class LikelihoodLoss:
 class DiscreteRows(DensityMixin, UnsupervisedEstimator):
     """Base of estimators that give rows of bits, or of whole numbers, exact probabilities.
 
-    The network has `log_prob`, `training_log_prob`, `draw` and `filters`. Where rows are bits, it gets zeros and ones;
-    grey pixels are refused, or made bits by the setting ``binarize``, and the likelihood is that of the bits.
+    The network has `log_prob`, `training_log_prob`, `validation_log_prob`, `draw` and `filters`. Where rows are bits, it
+    gets zeros and ones; grey pixels are refused, or made bits by the setting ``binarize``, and the likelihood is that
+    of the bits.
     """
 
     binarize: Binarize = option(
@@ -140,11 +141,11 @@ class DiscreteRows(DensityMixin, UnsupervisedEstimator):
         return LikelihoodLoss(self.full_, self.levels_ == 2 and self.binarize == "resample")
 
     def _measure(self, network: Any, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the negative log-likelihood of the whole model, of grey rows under the same bits every epoch."""
+        """Return the negative log-likelihood; grey rows become the same bits every epoch."""
         rows = batch["inputs"]
         if self.levels_ == 2 and self.binarize == "resample":
             rows = drawn_bits(rows, self.full_, generator(derive(self.seed_, "measure"), rows.device))
-        loss = summed(-network.log_prob(rows / self.full_), batch)
+        loss = summed(-network.validation_log_prob(rows / self.full_), batch)
         return loss.total, -loss.total, torch.as_tensor(loss.count, device=rows.device)
 
     # -- answers -------------------------------------------------------------------------------------------------
