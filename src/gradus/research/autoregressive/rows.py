@@ -64,8 +64,8 @@ class DiscreteRows(DensityMixin, UnsupervisedEstimator):
     """Base of estimators that give rows of bits, or of whole numbers, exact probabilities.
 
     The network has `log_prob`, `training_log_prob`, `validation_log_prob`, `draw` and `filters`. Where rows are bits,
-    it gets zeros and ones; grey pixels are refused, or made bits by the setting ``binarize``, and the likelihood is that
-    of the bits.
+    it gets zeros and ones; grey pixels are refused, or made bits by the setting ``binarize``, and the likelihood is
+    that of the bits.
     """
 
     binarize: Binarize = option(
