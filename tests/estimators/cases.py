@@ -10,6 +10,7 @@ from sklearn.utils import get_tags
 from gradus.catalog import PUBLIC
 from gradus.core.options import settings_of
 from gradus.estimators.base import Estimator
+from gradus.estimators.supervised import SupervisedEstimator
 
 SMALL = {
     "hidden": (16,),
@@ -31,7 +32,12 @@ def _takes_arrays(cls):
     """Whether tables or images go in and one answer a row comes out; texts and series have tests of their own."""
     tags = get_tags(cls()).input_tags
     supervised = is_classifier(cls()) or is_regressor(cls())
-    return supervised and (tags.two_d_array or tags.three_d_array) and ".timeseries." not in cls.__module__
+    return (
+        supervised
+        and issubclass(cls, SupervisedEstimator)
+        and (tags.two_d_array or tags.three_d_array)
+        and ".timeseries." not in cls.__module__
+    )
 
 
 ESTIMATORS = [cls for cls in _found() if _takes_arrays(cls)]
