@@ -158,7 +158,7 @@ class ManifoldTangentClassifier(Pretrained, PretrainingOptions, GradientClassifi
             with torch.no_grad():
                 scaled = network.prepare(train["inputs"])
             # Directions are the rows': of the codes as they were pretrained, where the fit still knows them.
-            stacks = getattr(self, "_stacks", None)
+            stacks = self.__dict__.pop("_stacks", None)  # once: a later pass goes on from the body, also after loading
             body = network.body.members[0] if isinstance(network.body, EnsembleBody) else network.body
             learned = nn.Sequential(*(layer.network_.encoder for layer in stacks[0])) if stacks else body
             count = min(self.n_tangents, scaled.shape[1], self.hidden[-1])
