@@ -180,7 +180,7 @@ CHANGES = {
     "early_stopping": True,
     "random_state": 1,
     "hidden": (5,),
-    "activation": "tanh",
+    "activation": "sigmoid",  # no class begins with it
     "dropout": 0.5,
     "input_dropout": 0.3,
     "normalization": "batch",

@@ -228,7 +228,8 @@ def held():
     gc.collect()
     found = {}
     for thing in gc.get_objects():
-        if type(thing) in (torch.Tensor, nn.Parameter) and thing.is_floating_point():
+        dense = type(thing) in (torch.Tensor, nn.Parameter) and thing.layout is torch.strided
+        if dense and thing.is_floating_point():  # sparse ones may be left from elsewhere in the process
             storage = thing.untyped_storage()
             found[storage._cdata] = storage.nbytes()
     return sum(found.values())
