@@ -71,8 +71,8 @@ class Matcher(nn.Module):
         Noise to what is matched.
     coder : Coder or None
         Points to codes and back.
-    kernels : int
-        Number of bandwidths.
+    bandwidths : sequence of float
+        Widths of the kernels, in the units of the points.
     """
 
     bandwidths: Tensor

@@ -173,8 +173,8 @@ class NICE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Unsu
         Units of each hidden layer of the shifts.
     prior : {"logistic", "gaussian"}
         Density of each component.
-    others
-        Of training: `gradus.training.options.TrainingOptions`.
+
+    The others are those of training, `gradus.training.options.TrainingOptions`.
 
     Attributes
     ----------
