@@ -81,7 +81,7 @@ SMALL = {
 }
 MUON = {**SMALL, "optimizer": "muon", "learning_rate": 1e-2}
 LSTM = {**SMALL, "network": "lstm", "layers": 1, "learning_rate": 1e-2}
-# Wider and with twice the context: not better in ten minutes than small-muon, which takes a fifth of the processor time.
+# Wider and with twice the context: in ten minutes no better than small-muon, which takes a fifth of the time.
 BEST = {
     "context": 128,
     "width": 192,
