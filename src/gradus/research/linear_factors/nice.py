@@ -174,8 +174,6 @@ class NICE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Unsu
     prior : {"logistic", "gaussian"}
         Density of each component.
 
-    The others are those of training, `gradus.training.options.TrainingOptions`.
-
     Attributes
     ----------
     network_ : NICENetwork
