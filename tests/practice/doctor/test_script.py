@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gradus.core.errors import GradusError
-from gradus.practice.doctor.script import examine_script, split_place
+from gradus.core.scripts import split_place
+from gradus.practice.doctor.script import examine_script
 
 GOOD = """
 import torch

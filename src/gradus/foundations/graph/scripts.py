@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gradus.core.errors import DataError, GradusError, InputError, nearest
+from gradus.core.errors import DataError, GradusError, InputError
+from gradus.core.scripts import function_of, line_of, split_place
 from gradus.foundations.graph.picture import Picture
 from gradus.foundations.graph.variables import Variable
 
@@ -39,9 +38,7 @@ def picture_of_script(place: str) -> Picture:
     InputError
         If it returns something else.
     """
-    name_of_file, colon, name = place.rpartition(":")
-    path = Path(name_of_file if colon and name_of_file.endswith(".py") else place)
-    name = name if colon and name_of_file.endswith(".py") else "build"
+    path, name = split_place(place)
     if path.suffix != ".py" or not path.is_file():
         raise DataError("a run's folder, or script.py:function", repr(place), "check the name; there is no such script")
     path = path.resolve()
@@ -66,17 +63,7 @@ def _running(path: Path) -> Iterator[None]:
 
 
 def _function(path: Path, name: str) -> Callable[[], Any]:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError("a Python script", path.name, "pass a file that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    function = getattr(module, name, None)
-    if not callable(function):
-        own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == path.stem]
-        mend = f"{nearest(name, own)}name one of its functions, as {path.name}:FUNCTION"
-        raise InputError(f"a function {name!r} in {path.name}", ", ".join(own[:8]) or "no functions", mend)
+    function = function_of(path, name)
     needed = [
         p.name
         for p in inspect.signature(function).parameters.values()
@@ -95,18 +82,11 @@ def _try(path: Path, stage: str, act: Callable[[], Any]) -> Any:
         raise
     except SystemExit as error:
         mend = "remove the exit"
-        raise DataError(f"{path.name} to {stage}", f"it leaves at {_line(error, path)}", mend) from error
+        raise DataError(f"{path.name} to {stage}", f"it leaves at {line_of(error, path)}", mend) from error
     except Exception as error:
         words = (str(error).strip().splitlines() or [""])[0]
-        received = f"{type(error).__name__} at {_line(error, path)}" + (f": {words}" if words else "")
+        received = f"{type(error).__name__} at {line_of(error, path)}" + (f": {words}" if words else "")
         raise DataError(f"{path.name} to {stage}", received, "mend the script") from error
-
-
-def _line(error: BaseException, path: Path) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        lines = [error.lineno]
-    return f"line {lines[-1]} of {path.name}" if lines else path.name
 
 
 def _picture(function: Callable[[], Any], made: Any, title: str) -> Picture:

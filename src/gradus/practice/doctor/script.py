@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gradus.core.errors import DataError, GradusError, InputError
+from gradus.core.errors import DataError, GradusError
+from gradus.core.scripts import function_of, line_of, split_place
 from gradus.practice.doctor.findings import Diagnosis, Finding
 
-__all__ = ["examine_script", "split_place"]
+__all__ = ["examine_script"]
 
 GRACE = 45.0  # seconds beyond the budget: imports, and a step that takes long
-
-
-def split_place(place: str) -> tuple[Path, str]:
-    """Split ``script.py:function`` into its two parts; the function is ``build`` where none is named.
-
-    Examples
-    --------
-    >>> split_place("train.py:make")[1], split_place("train.py")[1]
-    ('make', 'build')
-    """
-    path, colon, name = place.rpartition(":")
-    if colon and path.endswith(".py") and name.isidentifier():
-        return Path(path), name
-    return Path(place), "build"
 
 
 def examine_script(place: str, *, max_time: float, seed: int = 0, view: bool = False) -> Diagnosis:
@@ -103,32 +88,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stderr.close()
 
 
-def _line_of(error: BaseException, path: Path) -> str:
-    """Return the script's last line on the way to an error."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        lines = [error.lineno]
-    return f"line {lines[-1]} of {path.name}" if lines else path.name
-
-
-def _load(path: Path, name: str) -> Callable[..., Any]:
-    """Run the script as a module and return its function."""
-    sys.path.insert(0, str(path.parent))
-    sys.argv = [str(path)]
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError("a Python script", path.name, "pass a file that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    function = getattr(module, name, None)
-    if not callable(function):
-        public = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == path.stem]
-        mend = f"define it, or name one: {path.name}:FUNCTION"
-        raise InputError(f"a function {name!r} in {path.name}", ", ".join(public[:8]) or "no functions", mend)
-    return function
-
-
 def _work(path: Path, name: str, max_time: float, seed: int, view: bool) -> dict[str, Any]:
     from gradus.practice.doctor.examination import examine_build
     from gradus.practice.doctor.range_test import with_range
@@ -136,7 +95,9 @@ def _work(path: Path, name: str, max_time: float, seed: int, view: bool) -> dict
 
     stage = "be imported"
     try:
-        build = _load(path, name)
+        sys.path.insert(0, str(path.parent))
+        sys.argv = [str(path)]
+        build = function_of(path, name)
         stage = f"return from {name}"
         given = build(seed=seed) if _takes_seed(build) else build()
         del given
@@ -146,10 +107,10 @@ def _work(path: Path, name: str, max_time: float, seed: int, view: bool) -> dict
     except GradusError as error:
         return {"error": (error.expected, error.received, error.mend)}
     except (SystemExit, KeyboardInterrupt) as error:
-        return {"error": (f"{path.name} to {stage}", f"it leaves at {_line_of(error, path)}", "remove the exit")}
+        return {"error": (f"{path.name} to {stage}", f"it leaves at {line_of(error, path)}", "remove the exit")}
     except BaseException as error:  # whatever a script raises is told in one sentence
         words = (str(error).splitlines() or [""])[0]
-        received = f"{type(error).__name__} at {_line_of(error, path)}" + (f": {words}" if words else "")
+        received = f"{type(error).__name__} at {line_of(error, path)}" + (f": {words}" if words else "")
         return {"error": (f"{path.name} to {stage}", received, "mend the script")}
 
 
