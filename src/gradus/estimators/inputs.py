@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from gradus.core.errors import InputError
 
-__all__ = ["check_rows", "check_table", "check_weights", "drop_weightless", "share"]
+__all__ = ["check_n_samples", "check_rows", "check_table", "check_weights", "drop_weightless", "share"]
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Tensor:
@@ -55,6 +56,13 @@ def check_weights(sample_weight: Any) -> Tensor | None:
     if not weights.any():
         raise InputError("a positive sample weight", "zeros only", "leave sample_weight out")
     return torch.from_numpy(weights.astype(np.float32))
+
+
+def check_n_samples(n_samples: Any) -> int:
+    """Return how many samples are asked for, or raise `InputError` unless that is an integer of 1 or more."""
+    if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
+        raise InputError("n_samples, an integer of 1 or more", repr(n_samples), "pass for example n_samples=16")
+    return int(n_samples)
 
 
 def check_rows(name: str, values: Any, n: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +17,7 @@ from gradus.core.threads import cores, threads
 from gradus.data.batches import Batch
 from gradus.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gradus.estimators.gradient import ANSWER_ROWS, GradientEstimator
-from gradus.estimators.inputs import check_table, check_weights, drop_weightless
+from gradus.estimators.inputs import check_n_samples, check_table, check_weights, drop_weightless
 
 __all__ = ["DrawingEstimator", "FlatRows", "RowsEstimator", "UnsupervisedEstimator"]
 
@@ -101,12 +100,11 @@ class RowsEstimator(FlatRows, CallbackSupportMixin, GradientEstimator):
     ) -> np.ndarray:
         """Return ``function(network, size, generator)`` for ``n_samples`` in all, as rows look to the user."""
         check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-            raise InputError("n_samples, an integer of 1 or more", repr(n_samples), "pass for example n_samples=16")
+        n = check_n_samples(n_samples)
         network: Any = self.network_.eval()
         device = next(network.parameters()).device
         drawing = generator(resolve_seed(random_state), device)
-        sizes = [min(ANSWER_ROWS, n_samples - start) for start in range(0, int(n_samples), ANSWER_ROWS)]
+        sizes = [min(ANSWER_ROWS, n - start) for start in range(0, n, ANSWER_ROWS)]
         with threads(min(self.n_threads_, cores())):
             drawn = torch.cat([function(network, size, drawing).cpu() for size in sizes])
         return self._rows(drawn)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import log
-from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -22,7 +21,7 @@ from gradus.core.options import option
 from gradus.core.randomness import derive, generator, resolve_seed
 from gradus.estimators.base import Estimator
 from gradus.estimators.exhibits import Exhibit
-from gradus.estimators.inputs import share
+from gradus.estimators.inputs import check_n_samples, share
 from gradus.research.inference.bernoullis import (
     BernoulliMixtureState,
     average_row,
@@ -194,12 +193,11 @@ class MixtureEstimator(DensityMixin, Estimator):
             Seed.
         """
         check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-            raise InputError("n_samples, an integer of 1 or more", repr(n_samples), "pass for example n_samples=16")
+        n = check_n_samples(n_samples)
         source = generator(resolve_seed(random_state))
-        component = torch.multinomial(torch.tensor(self.weights_), int(n_samples), replacement=True, generator=source)
+        component = torch.multinomial(torch.tensor(self.weights_), n, replacement=True, generator=source)
         rows = self._sample(component, source)
-        return rows.numpy().reshape(int(n_samples), *self.row_shape_)
+        return rows.numpy().reshape(n, *self.row_shape_)
 
     def exhibits(self, data: Any) -> Iterator[Exhibit]:
         """Show the components, how surely rows belong to them, and the likelihood that EM climbed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +18,7 @@ from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import resolve_seed
 from gradus.estimators.base import Estimator
 from gradus.estimators.exhibit import Exhibit
+from gradus.estimators.inputs import check_n_samples
 
 __all__ = ["Array", "LinearFactors", "signed"]
 
@@ -88,8 +88,7 @@ class LinearFactors(_Learned, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def _drawing(self, n_samples: int, random_state: Any) -> np.random.Generator:
         """Check what `sample` got and return a generator; None draws anew."""
         check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-            raise InputError("n_samples, an integer of 1 or more", repr(n_samples), "pass for example n_samples=16")
+        check_n_samples(n_samples)
         return np.random.default_rng(resolve_seed(random_state))
 
     def _width(self, asked: int | None, most: int, default: int | None = None) -> int:
