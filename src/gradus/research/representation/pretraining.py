@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from sklearn.utils.validation import has_fit_parameter
@@ -150,6 +150,43 @@ class PretrainingOptions:
 class Pretrained(FlatRows):
     """A perceptron on flat rows whose layers begin as those of a stack; `GradientClassifier` comes after it."""
 
+    # Beyond the fit of other classifiers this one takes rows without labels, which have no place in X and y.
+    def fit(
+        self: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        X_unlabeled: Any = None,
+    ) -> Any:
+        """Pretrain the layers, then train the whole.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Training rows, of a table or pictures.
+        y : array-like of shape (n,)
+            Their classes.
+        sample_weight : array-like of shape (n,), optional
+            Weight of each row.
+        X_val, y_val : array-like, optional
+            Validation data, which early stopping follows.
+        X_unlabeled : array-like of shape (m, ...), optional
+            Further rows for pretraining.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+        """
+        with knowing(self, X_unlabeled):
+            return super().fit(X, y, sample_weight, X_val, y_val)  # type: ignore[misc]
+
+    def _partial_fit(self: Any, *given: Any, **more: Any) -> Any:
+        with knowing(self, None):
+            return super()._partial_fit(*given, **more)  # type: ignore[misc]
+
     def _encode_inputs(self: Any, X: Any, weights: Tensor | None, *, reset: bool) -> Batch:
         table = self._encode_rows(X, reset=reset)
         if reset:
@@ -232,39 +269,6 @@ class PretrainedClassifier(Pretrained, PretrainingOptions, GradientClassifier):
     Goodfellow et al. 2016, §15.1, algorithm 15.1; Erhan et al. 2010, Why Does Unsupervised Pre-training Help Deep
     Learning?
     """
-
-    # Beyond the fit of other classifiers this one takes rows without labels, which have no place in X and y.
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        X_val: Any = None,
-        y_val: Any = None,
-        X_unlabeled: Any = None,
-    ) -> Self:
-        """Pretrain the layers, then train the whole.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Training rows, of a table or pictures.
-        y : array-like of shape (n,)
-            Their classes.
-        sample_weight : array-like of shape (n,), optional
-            Weight of each row.
-        X_val, y_val : array-like, optional
-            Validation data, which early stopping follows.
-        X_unlabeled : array-like of shape (m, ...), optional
-            Further rows for pretraining.
-
-        Returns
-        -------
-        self
-            The fitted estimator.
-        """
-        with knowing(self, X_unlabeled):
-            return super().fit(X, y, sample_weight, X_val, y_val)
 
 
 @contextmanager

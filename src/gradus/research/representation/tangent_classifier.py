@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from gradus.data.batches import Batch
 from gradus.estimators.classification import GradientClassifier
 from gradus.networks.ensemble import EnsembleBody
 from gradus.research.autoencoders.penalties import jacobian
-from gradus.research.representation.pretraining import Pretrained, PretrainingOptions, knowing
+from gradus.research.representation.pretraining import Pretrained, PretrainingOptions
 from gradus.training.loop import Trainer
 from gradus.training.losses import Loss, LossFunction
 from gradus.training.options import TrainingOptions
@@ -121,44 +121,12 @@ class ManifoldTangentClassifier(Pretrained, PretrainingOptions, GradientClassifi
     n_tangents: int = option(8, "directions of each row along which answers are held", low=1)
     manifold_weight: float = option(0.01, "weight of the squared change of answers along them", low=0)
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        X_val: Any = None,
-        y_val: Any = None,
-        X_unlabeled: Any = None,
-    ) -> Self:
-        """Pretrain the layers, find the directions, then train the whole.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Training rows, of a table or pictures.
-        y : array-like of shape (n,)
-            Their classes.
-        sample_weight : array-like of shape (n,), optional
-            Weight of each row.
-        X_val, y_val : array-like, optional
-            Validation data, which early stopping follows.
-        X_unlabeled : array-like of shape (m, ...), optional
-            Further rows for pretraining.
-
-        Returns
-        -------
-        self
-            The fitted estimator.
-        """
-        with knowing(self, X_unlabeled):
-            return super().fit(X, y, sample_weight, X_val, y_val)
-
     def _trainer(self, network: Any, train: Any, *given: Any, **more: Any) -> Trainer:
         if isinstance(train, Mapping) and self.hidden:
             with torch.no_grad():
                 scaled = network.prepare(train["inputs"])
             # Directions are the rows': of the codes as they were pretrained, where the fit still knows them.
-            stacks = self.__dict__.pop("_stacks", None)  # once: a later pass goes on from the body, also after loading
+            stacks = getattr(self, "_stacks", None)
             body = network.body.members[0] if isinstance(network.body, EnsembleBody) else network.body
             learned = nn.Sequential(*(layer.network_.encoder for layer in stacks[0])) if stacks else body
             count = min(self.n_tangents, scaled.shape[1], self.hidden[-1])
