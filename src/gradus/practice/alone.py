@@ -237,7 +237,7 @@ class DensityContest(_Rows):
 
     def compare(self, first: Rows, second: Rows) -> Comparison:
         """Compare two densities on the same rows."""
-        return _paired(first - second, higher=True)
+        return _paired(first - second)
 
     def others(self, answers: Rows) -> Iterator[tuple[Measure, Score]]:
         """Yield the log-likelihood, and the same over columns in bits."""
@@ -333,11 +333,9 @@ def _mean(values: Rows) -> Score:
     return Score(value, min(low, value), max(high, value), len(values), how)
 
 
-def _paired(gaps: Rows, *, higher: bool) -> Comparison:
+def _paired(gaps: Rows) -> Comparison:
     found = _mean(gaps)
-    sign = 1 if higher else -1
-    better: Any = "first" if sign * found.low > 0 and sign * found.high > 0 else None
-    better = "second" if sign * found.low < 0 and sign * found.high < 0 else better
+    better: Any = "first" if found.low > 0 else "second" if found.high < 0 else None
     return Comparison(found.value, found.low, found.high, found.n, f"paired {found.how}", better)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
@@ -207,13 +207,3 @@ def _tail(patient: Patient, batch: Any, first: Tensor, task: Task) -> Iterator[F
         share = float(ends.double().mean()) / inputs.shape[1]
         seen = f"{share:.0%} of the positions are padding; without it answers change by {change:.2f} of their spread"
         yield Finding("padding_leak", "network", seen, 0.45)  # harmless where it learns all the same
-
-
-def stateful(network: nn.Module) -> list[str]:
-    """Return the attributes in which modules keep tensors that are neither parameters nor buffers."""
-    return [
-        f"{name}.{key}".lstrip(".")
-        for name, module in network.named_modules()
-        for key, value in vars(module).items()
-        if isinstance(value, Tensor) or (isinstance(value, tuple) and value and isinstance(value[0], Tensor))
-    ]

@@ -40,7 +40,6 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
                 gap = math.sqrt(sum(float(((p - b) ** 2).sum()) for p, b in zip(parameters, before, strict=True)))
                 size = math.sqrt(sum(float((b**2).sum()) for b in before))
                 watch.moved.append(gap / max(size, 1e-12))
-                watch.rates.append(float(patient.optimizers[0].param_groups[0]["lr"]))
                 done += 1
                 if done >= steps:
                     break

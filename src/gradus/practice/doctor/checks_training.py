@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.judge import Judge, reference_skill
 from gradus.practice.doctor.layers import first_non_finite, layer_table
-from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.patient import Patient, Source
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.treatments import TREATMENTS, Treatment, frozen, meant, strange_weights
 from gradus.practice.doctor.trial import Trial, run_trial
@@ -135,12 +135,9 @@ def _data_tells(course: Course, patient: Patient, task: Task) -> Iterator[Findin
     half = len(rows[0]) // 2
     if half < 30:
         return
-    from gradus.practice.doctor.patient import Source
-
-    values = {name: getattr(patient, name) for name in Patient.__dataclass_fields__}
     first = Source(tuple(part[:half] for part in rows), 256, "valid")
     second = Source(tuple(part[half:] for part in rows), 256, "valid")
-    course.inside = reference_skill(Patient(**values | {"train": first, "valid": second}), task)
+    course.inside = reference_skill(replace(patient, train=first, valid=second), task)
     inside = max((v for v in course.inside.values() if math.isfinite(v)), default=math.nan)
     shown = f"simple models reach skill {known:.2f} on the validation rows, and {inside:.2f} trained within those"
     low = not math.isfinite(skill) or skill < 0.1

@@ -147,8 +147,8 @@ def _stages(
     batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))), None)
     if batch is None:
         raise InputError("at least one training batch", "none", "return data that yield batches")
-    plain = _measurable(again(), batch)
-    apart = again().network is not patient.network
+    other = again()
+    plain, apart = _measurable(other, batch), other.network is not patient.network
 
     def fresh() -> Patient:
         torch.manual_seed(0)

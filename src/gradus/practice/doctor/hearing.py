@@ -35,8 +35,6 @@ class StepWatch:
         Mode of the network at each of its calls.
     still : list of str
         Parameters that never moved.
-    graded : set of str
-        Parameters that had a gradient when an optimizer stepped.
     everywhere : float
         Steps in which every parameter of the network had a gradient for the optimizer that took it.
     """
@@ -48,10 +46,8 @@ class StepWatch:
     used: list[float] = field(default_factory=list)
     moved: list[float] = field(default_factory=list)
     training: list[list[bool]] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
     changed_data: bool = False
     still: list[str] = field(default_factory=list)
-    graded: set[str] = field(default_factory=set)
     everywhere: float = 0.0
 
     @property
@@ -105,14 +101,13 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
 
         return call
 
-    names = {id(p): n for n, p in network.named_parameters()}
+    known = {id(p) for p in network.parameters()}
 
     def stepping(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         watch.events[-1].append("step")
         watch.used.append(norm())
-        own = [p for group in optimizer.param_groups for p in group["params"] if id(p) in names]
+        own = [p for group in optimizer.param_groups for p in group["params"] if id(p) in known]
         graded = [p for p in own if p.grad is not None and bool((p.grad != 0).any())]
-        watch.graded |= {names[id(p)] for p in graded}
         watch.everywhere += bool(own) and len(graded) == len(own) == len(parameters)
 
     owners: list[Any] = [*optimizers, network, *network.children()]

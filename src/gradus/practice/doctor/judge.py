@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gradus.practice.doctor.patient import Patient
-from gradus.practice.doctor.task import Task, output_kind, task_of, with_ignored
+from gradus.practice.doctor.task import Task, task_of, with_ignored
 
 __all__ = ["Judge", "reference_skill"]
 
@@ -182,8 +182,6 @@ def _compared(output: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tenso
     if task.kind == "binary":
         answer = output.reshape(target.shape)
         middle = 0.5 if float(answer.min()) >= 0 and float(answer.max()) <= 1 else 0.0
-        if output_kind(output, task) == "free" and float(answer.min()) >= 0 and float(answer.max()) <= 1:
-            middle = 0.5
         high = float(target.max())
         return (answer > middle).long(), (target > high / 2).long()
     shape = target.shape if output.numel() == target.numel() else (len(target), -1)

@@ -7,7 +7,7 @@ import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,11 +140,10 @@ class Patient:
     batch_size: int = 32
     epochs: int = 10
     seed: int = 0
-    again: Callable[[int], Patient] | None = field(default=None, repr=False)
     plain: bool = True
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], seed: int = 0, again: Callable[[int], Patient] | None = None) -> Patient:
+    def of(cls, given: Mapping[str, Any], seed: int = 0) -> Patient:
         """Check what ``build`` returned.
 
         Raises
@@ -174,7 +173,7 @@ class Patient:
             valid=None if valid is None else Source(valid, max(size, 256), "valid"), optimizer=given["optimizer"],
             loss=given.get("loss"), objective=given.get("objective"), step=given.get("step"),
             evaluate=given.get("evaluate"), batch_size=size, epochs=max(1, int(given.get("epochs") or 10)),
-            seed=seed, again=again,
+            seed=seed,
         )  # fmt: skip
 
     @property
@@ -235,10 +234,6 @@ class Patient:
         for optimizer in self.optimizers:
             optimizer.step()
         return loss.detach()
-
-    def fresh(self, seed: int | None = None) -> Patient:
-        """Return the patient as it was at first: built again, or this one where it cannot be."""
-        return self if self.again is None else self.again(self.seed if seed is None else seed)
 
 
 def as_scalar(value: Any) -> Tensor:

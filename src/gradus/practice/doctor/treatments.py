@@ -6,7 +6,7 @@ What a rule suspects, a treatment proves: a learning rate is too high if a tenth
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,11 +40,6 @@ class Treatment:
     words: str
     apply: Callable[[Patient], Patient | None]
     prior: Callable[[Patient], float]
-
-
-def _changed(patient: Patient, **changes: Any) -> Patient:
-    values = {name: getattr(patient, name) for name in Patient.__dataclass_fields__}
-    return Patient(**values | changes)
 
 
 def _rate(factor: float) -> Callable[[Patient], Patient]:
@@ -91,7 +86,7 @@ def _standardized(patient: Patient) -> Patient | None:
     scale = input_scale(patient)
     if scale is None:
         return None
-    return _changed(patient, network=_Prepared(patient.network, scale, None))
+    return replace(patient, network=_Prepared(patient.network, scale, None))
 
 
 def off_scale(patient: Patient) -> float:
@@ -112,7 +107,7 @@ def _rescaled(patient: Patient) -> Patient | None:
     if not target.is_floating_point() or target.ndim > 2:
         return None
     center, spread = target.mean(0), target.std(0).clamp_min(1e-8)
-    return _changed(patient, network=_Prepared(patient.network, None, (center, spread)))
+    return replace(patient, network=_Prepared(patient.network, None, (center, spread)))
 
 
 def target_size(patient: Patient) -> float:
@@ -218,11 +213,11 @@ def _leaky(patient: Patient) -> Patient | None:
 def _plain_step(patient: Patient) -> Patient | None:
     if patient.step is None or len(patient.optimizers) != 1 or (patient.loss is None and patient.objective is None):
         return None
-    return _changed(patient, step=None)
+    return replace(patient, step=None)
 
 
 def _longer(patient: Patient) -> Patient:
-    return _changed(patient, epochs=patient.epochs * 5)
+    return replace(patient, epochs=patient.epochs * 5)
 
 
 def _smaller_batches(patient: Patient) -> Patient | None:
@@ -230,7 +225,7 @@ def _smaller_batches(patient: Patient) -> Patient | None:
         return None
     size = max(16, patient.batch_size // 16)
     if patient.train.loader is None:
-        return _changed(patient, batch_size=size, train=Source(patient.train.tensors, size, "train"))
+        return replace(patient, batch_size=size, train=Source(patient.train.tensors, size, "train"))
     return _reloaded(patient, size)
 
 
@@ -242,7 +237,7 @@ def _reloaded(patient: Patient, size: int) -> Patient | None:
     if loader.batch_size is None:
         return None
     again = DataLoader(loader.dataset, batch_size=size, shuffle=True, collate_fn=loader.collate_fn)
-    return _changed(patient, train=Source(again, size, "train"))
+    return replace(patient, train=Source(again, size, "train"))
 
 
 def batch_share(patient: Patient) -> float:

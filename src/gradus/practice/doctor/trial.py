@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -50,12 +50,6 @@ class Trial:
     def skill(self) -> float:
         """The skill at the end; NaN where it cannot be told."""
         return self.epochs[-1].get("skill", math.nan) if self.epochs else math.nan
-
-    @property
-    def best(self) -> float:
-        """The best skill of all epochs."""
-        found = [row["skill"] for row in self.epochs if math.isfinite(row.get("skill", math.nan))]
-        return max(found) if found else math.nan
 
     @property
     def finite(self) -> bool:
@@ -169,9 +163,7 @@ def _listening(patient: Patient, heard: list[float]) -> Patient:
 
         return heard_of
 
-    twin = Patient(**{name: getattr(patient, name) for name in Patient.__dataclass_fields__})
-    twin.loss, twin.objective = listen(patient.loss), listen(patient.objective)
-    return twin
+    return replace(patient, loss=listen(patient.loss), objective=listen(patient.objective))
 
 
 def _number(value: Any) -> float:
