@@ -351,7 +351,7 @@ ENTRIES: tuple[Entry, ...] = (
           "from gradus import MLPClassifier; MLPClassifier(semi_supervised='pseudo_label')"),
     Entry("ensemble", "7.11", "network", "gradus.networks.ensemble:EnsembleBody",
           "networks from different starts side by side, their distributions averaged",
-          "gradus fit digits --set members=3 max_epochs=2"),
+          "gradus fit digits --set members=3 --set max_epochs=2"),
     Entry("Monte Carlo dropout", "7.12", "practice", "gradus.estimators.ensembles:members_of",
           "answers under sampled dropout masks, their mean and spread",
           "from gradus import MLPClassifier; MLPClassifier(dropout=0.5).predict_proba"),
