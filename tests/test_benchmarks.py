@@ -153,8 +153,9 @@ def test_the_page_names_the_targets_that_were_missed(modules, tmp_path):
     assert "Others used 0.5 cores" in page and "not measured: keras" in page
 
 
-def test_the_page_of_quality_is_drawn_from_what_is_stored(monkeypatch):
+@pytest.mark.parametrize("script, page", [("draw_quality", "quality.md"), ("draw_research", "quality_research.md")])
+def test_the_pages_of_quality_are_drawn_from_what_is_stored(monkeypatch, script, page):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    draw_quality = importlib.import_module("draw_quality")
+    drawn = importlib.import_module(script)
 
-    assert (ROOT / "docs" / "quality.md").read_text("utf-8") == draw_quality.page(draw_quality.RESULTS)
+    assert (ROOT / "docs" / page).read_text("utf-8") == drawn.page(drawn.RESULTS)
