@@ -8,17 +8,15 @@ from torch.nn import functional as F
 
 from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import generator, isolated
+from gradus.foundations.numerical import conjugate_gradients, gauss_newton_product, parameter_vector
 from gradus.networks import MLP, BinaryHead, CategoricalHead, GaussianHead, HeadedNetwork, OrdinalHead
 from gradus.training.second_order import (
-    conjugate_gradients,
     fisher_matrix,
-    gauss_newton_product,
     hessian_free_init,
     hessian_free_step,
     natural_gradient_init,
     natural_gradient_step,
     output_curvature,
-    parameter_vector,
 )
 from gradus.training.semi_supervised import divergence
 

@@ -7,8 +7,8 @@ import torch
 
 from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import generator, isolated
+from gradus.foundations.numerical.products import jacobian_vector_product
 from gradus.networks import MLP, CategoricalHead, HeadedNetwork
-from gradus.training.directional import directional_derivative
 from gradus.training.losses import head_loss
 from gradus.training.tangent import image_tangents, tangent_loss, tangent_penalty
 from training.small import classifier, rows
@@ -23,7 +23,8 @@ def problem(**shape):
 
 def test_the_directional_derivative_is_jacobian_times_vector_and_differentiable():
     model, x, v = problem()
-    value, change = directional_derivative(model, x, v[:, 0])
+    value, along = jacobian_vector_product(model, x)
+    change = along(v[:, 0])
     for i in range(6):
         jacobian = torch.autograd.functional.jacobian(lambda z: model(z[None])[0], x[i])
         torch.testing.assert_close(change[i], jacobian @ v[i, 0])
@@ -38,7 +39,7 @@ def test_the_directional_derivative_is_jacobian_times_vector_and_differentiable(
         for sign in (1, -1):
             with torch.no_grad():
                 parameter.add_(sign * step * d)
-            ends.append(directional_derivative(model, x, v[:, 0])[1].square().sum().item())
+            ends.append(jacobian_vector_product(model, x)[1](v[:, 0]).square().sum().item())
             with torch.no_grad():
                 parameter.sub_(sign * step * d)
         assert (gradient * d).sum().item() == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-7)

@@ -15,14 +15,13 @@ from gradus.core.errors import NonFiniteError, SettingError, nearest
 from gradus.core.threads import cores, threads
 from gradus.estimators.regularization import EXCLUSIVE
 from gradus.estimators.supervised import SupervisedEstimator
+from gradus.foundations.numerical.parameters import ParameterVector, parameter_vector
 from gradus.networks.heads import GaussianHead
 from gradus.training.second_order import (
-    ParameterVector,
     hessian_free_init,
     hessian_free_step,
     natural_gradient_init,
     natural_gradient_step,
-    parameter_vector,
 )
 from gradus.training.semi_supervised import divergence
 

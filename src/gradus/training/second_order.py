@@ -1,7 +1,8 @@
 """Second-order steps for small networks (§8.6): Hessian-free optimization and the natural gradient.
 
 All functions take parameters as one vector and what they need as functions of it; `parameter_vector` makes both of a
-module. States are NamedTuples, and `init` and `step` are pure.
+module. States are NamedTuples, and `init` and `step` are pure. What is no matter of networks, as Newton's method and
+L-BFGS, is in `gradus.foundations.numerical`.
 """
 
 from __future__ import annotations
@@ -11,26 +12,24 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from gradus.core.errors import InputError, SettingError
+from gradus.core.errors import SettingError
+from gradus.foundations.numerical.conjugate import conjugate_gradients
+from gradus.foundations.numerical.points import evaluate
+from gradus.foundations.numerical.products import gauss_newton_product
 
 __all__ = [
-    "ConjugateGradients",
     "HessianFreeInfo",
     "HessianFreeState",
     "NaturalGradientInfo",
     "NaturalGradientState",
-    "ParameterVector",
-    "conjugate_gradients",
     "fisher_matrix",
-    "gauss_newton_product",
     "hessian_free_init",
     "hessian_free_step",
     "natural_gradient_init",
     "natural_gradient_step",
     "output_curvature",
-    "parameter_vector",
 ]
 
 Vector = Float[Tensor, " parameters"]
@@ -41,195 +40,6 @@ Divergence = Callable[[Tensor, Tensor], Tensor]
 
 # Martens 2010, §4.1: the trust in the quadratic model decides the damping, by this factor a step.
 DAMPING_FACTOR, LOW_TRUST, HIGH_TRUST = 1.5, 0.25, 0.75
-
-
-class ParameterVector(NamedTuple):
-    """A module's parameters as one vector, and the module as a function of it.
-
-    Attributes
-    ----------
-    vector : Tensor of shape (parameters,)
-        A copy of the parameters, in the order of ``named_parameters``.
-    named : callable
-        ``vector -> {name: tensor}``, views of the vector.
-    call : callable
-        ``(vector, *inputs) -> outputs`` of the module.
-    """
-
-    vector: Vector
-    named: Callable[[Tensor], dict[str, Tensor]]
-    call: Callable[..., Tensor]
-
-    def assign(self, network: nn.Module, vector: Vector) -> None:
-        """Write a vector into the module's parameters."""
-        named = self.named(vector.detach())
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                if name in named:
-                    parameter.copy_(named[name])
-
-
-def parameter_vector(network: nn.Module) -> ParameterVector:
-    """Return a module's trainable parameters as one vector, and the module as a function of it.
-
-    Examples
-    --------
-    >>> linear = nn.Linear(3, 2)
-    >>> vector, named, call = parameter_vector(linear)
-    >>> vector.shape, torch.equal(call(2 * vector, torch.ones(1, 3)), 2 * linear(torch.ones(1, 3)))
-    (torch.Size([8]), True)
-    """
-    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    if not parameters:
-        raise InputError("a module with trainable parameters", "none", "set requires_grad of some")
-    shapes = {name: p.shape for name, p in parameters.items()}
-    sizes = [p.numel() for p in parameters.values()]
-
-    def named(vector: Tensor) -> dict[str, Tensor]:
-        parts = vector.split(sizes)
-        return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-
-    def call(vector: Tensor, *inputs: Tensor) -> Tensor:
-        return torch.func.functional_call(network, named(vector), inputs)
-
-    flat = torch.cat([p.detach().reshape(-1) for p in parameters.values()])
-    return ParameterVector(flat, named, call)
-
-
-def gauss_newton_product(predict: Predict, objective: Objective, vector: Vector) -> Callable[[Tensor], Tensor]:
-    """Return ``v -> Jᵀ H J v``: the product of a vector with the Gauss-Newton matrix, which is never formed.
-
-    ``J`` is the derivative of the outputs by the parameters, ``H`` the Hessian of the objective by the outputs. For
-    objectives convex in the outputs the matrix is positive semidefinite, which the Hessian need not be.
-
-    Parameters
-    ----------
-    predict : callable
-        ``parameters -> outputs``.
-    objective : callable
-        ``outputs -> scalar``, such as the mean loss.
-    vector : Tensor of shape (parameters,)
-        Where the matrix is taken.
-
-    Examples
-    --------
-    >>> A = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
-    >>> product = gauss_newton_product(lambda w: A @ w, lambda z: z.square().sum() / 2, torch.zeros(2))
-    >>> product(torch.tensor([1.0, 0.0])).tolist()  # the first column of AᵀA
-    [2.0, 1.0]
-
-    References
-    ----------
-    Goodfellow et al. 2016, §8.6; Schraudolph 2002, Fast Curvature Matrix-Vector Products, §3; Martens 2010, §4.2.
-    """
-    with torch.enable_grad():
-        leaf = vector.detach().requires_grad_()
-        outputs = predict(leaf)
-        weights = torch.zeros_like(outputs, requires_grad=True)
-        (pulled,) = torch.autograd.grad(outputs, leaf, weights, create_graph=True)
-        point = outputs.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(objective(point), point, create_graph=True)
-
-    def product(direction: Tensor) -> Tensor:
-        (moved,) = torch.autograd.grad(pulled, weights, direction, retain_graph=True)
-        if not slope.requires_grad:  # the objective is linear in the outputs
-            return torch.zeros_like(direction)
-        (curved,) = torch.autograd.grad(slope, point, moved, retain_graph=True)
-        (found,) = torch.autograd.grad(outputs, leaf, curved, retain_graph=True)
-        return found
-
-    return product
-
-
-def _slope(predict: Predict, objective: Objective, vector: Vector) -> tuple[float, Vector]:
-    """Return the objective and its gradient by the parameters."""
-    with torch.enable_grad():
-        leaf = vector.detach().requires_grad_()
-        value = objective(predict(leaf))
-        (gradient,) = torch.autograd.grad(value, leaf)
-    return float(value.detach()), gradient
-
-
-class ConjugateGradients(NamedTuple):
-    """What `conjugate_gradients` found.
-
-    Attributes
-    ----------
-    solution : Tensor of shape (n,)
-        ``x`` with ``A x ≈ b``.
-    iterations : int
-        Products with ``A``.
-    value : float
-        ``xᵀ A x / 2 - bᵀ x``, which every iteration lowers.
-    """
-
-    solution: Vector
-    iterations: int
-    value: float
-
-
-def conjugate_gradients(
-    product: Callable[[Tensor], Tensor],
-    target: Vector,
-    *,
-    start: Vector | None = None,
-    iterations: int = 50,
-    tolerance: float = 5e-4,
-) -> ConjugateGradients:
-    """Solve ``A x = b`` for a symmetric positive definite ``A`` that is known by its products with vectors.
-
-    Parameters
-    ----------
-    product : callable
-        ``v -> A v``.
-    target : Tensor of shape (n,)
-        ``b``.
-    start : Tensor of shape (n,), optional
-        First guess; zero by default.
-    iterations : int
-        Most products, 1 or more.
-    tolerance : float
-        Ends when the last tenth of the iterations (ten at least) lowered ``xᵀAx/2 - bᵀx`` by less than this share an
-        iteration; 0 goes on to the end, or until ``b`` is met.
-
-    Examples
-    --------
-    >>> A = torch.tensor([[4.0, 1.0], [1.0, 3.0]])
-    >>> conjugate_gradients(lambda v: A @ v, torch.tensor([1.0, 2.0])).solution.mul(11).round().tolist()
-    [1.0, 7.0]
-
-    References
-    ----------
-    Goodfellow et al. 2016, §8.6.2, algorithm 8.9; Martens 2010, Deep Learning via Hessian-free Optimization, §4.4.
-    """
-    if iterations < 1 or tolerance < 0:
-        raise SettingError("1 iteration or more and a tolerance of 0 or more", f"{iterations}, {tolerance}", "raise it")
-    x = torch.zeros_like(target) if start is None else start.clone()
-    residual = target - product(x) if start is not None else target.clone()
-    used = int(start is not None)
-    direction, squared = residual.clone(), residual.dot(residual)
-    smallest = torch.finfo(target.dtype).eps ** 2 * target.dot(target)
-    values: list[float] = []
-    for _ in range(iterations):
-        if squared <= smallest:
-            break
-        curved = product(direction)
-        used += 1
-        curvature = direction.dot(curved)
-        if curvature <= 0:  # rounding, or a matrix that is not positive definite: no lower point along here
-            break
-        size = squared / curvature
-        x = x + size * direction
-        residual = residual - size * curved
-        after = residual.dot(residual)
-        direction = residual + (after / squared) * direction
-        squared = after
-        values.append(float(-0.5 * (x.dot(target + residual))))
-        back = max(10, len(values) // 10)
-        if len(values) > back and values[-1] < 0:
-            if (values[-1 - back] - values[-1]) / abs(values[-1]) < back * tolerance:
-                break
-    return ConjugateGradients(x, used, float(-0.5 * x.dot(target + residual)))
 
 
 class HessianFreeState(NamedTuple):
@@ -318,7 +128,7 @@ def hessian_free_step(
     Goodfellow et al. 2016, §8.6.2; Martens 2010, §4.
     """
     vector = state.vector
-    at, gradient = _slope(predict, objective, vector)
+    _, at, gradient = evaluate(lambda v: objective(predict(v)), vector)
     bare = gauss_newton_product(predict, objective, vector)
     start = state.direction if bool(state.direction.any()) else None
     found = conjugate_gradients(
@@ -507,7 +317,7 @@ def natural_gradient_step(
         received = f"learning_rate={learning_rate}, damping={damping}, trust={trust}"
         raise SettingError("a positive learning_rate and trust, and a damping of 0 or more", received, "correct it")
     vector = state.vector
-    before, gradient = _slope(predict, objective, vector)
+    _, before, gradient = evaluate(lambda v: objective(predict(v)), vector)
     fisher = fisher_matrix(predict, divergence, vector)
     if damping:
         damped = fisher + damping * torch.eye(len(vector), dtype=fisher.dtype, device=fisher.device)

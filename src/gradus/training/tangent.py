@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from gradus.core.errors import InputError, SettingError, nearest
 from gradus.data.batches import Batch
+from gradus.foundations.numerical.products import jacobian_vector_product
 from gradus.training.adversarial import evaluating
-from gradus.training.directional import directional_derivative
 from gradus.training.losses import Loss, LossFunction
 
 __all__ = ["ImageTangent", "TangentLoss", "image_tangents", "tangent_loss", "tangent_penalty"]
@@ -62,7 +62,8 @@ def tangent_penalty(
         raise InputError(expected, str(tuple(tangents.shape)), "pass as many directions for each input")
     count = tangents.shape[1]
     repeated = inputs.repeat_interleave(count, 0)
-    _, change = directional_derivative(network, repeated, tangents.flatten(0, 1).to(inputs.dtype))
+    _, along = jacobian_vector_product(network, repeated)
+    change = along(tangents.flatten(0, 1).to(inputs.dtype))
     return change.reshape(len(repeated), -1).square().sum(1).view(len(inputs), count).sum(1)
 
 

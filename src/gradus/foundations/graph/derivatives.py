@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from gradus.core.errors import InputError
-from gradus.foundations.graph.trees import leaves, mapped
 from gradus.foundations.graph.variables import RECORDING, Variable, added, held, identity, joined, variable
+from gradus.foundations.trees import leaves, mapped
 
 Consumers = dict[Variable, list[tuple[Variable, int]]]
 _WATCHED: ContextVar[bool] = ContextVar("watched", default=False)  # whether another derivative is being taken outside
