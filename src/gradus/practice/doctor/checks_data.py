@@ -35,6 +35,8 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
         yield from _prepared(train[0], valid[0])
     if len(train) > 1 and len(train[0]) == len(train[-1]):
         yield from _sorted(patient, train[-1], task)
+        if len(valid) > 1:
+            yield from _unseen_classes(train[-1], valid[-1], task)
         yield from _given_away(train[0], train[-1], task)
 
 
@@ -79,11 +81,23 @@ def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[F
     known = set(ours)
     shared = sum(key in known for key in theirs) / len(theirs)
     repeated = 1 - len(known) / len(ours)
-    if shared > 0.05 and shared > 3 * repeated + 0.05:
+    if shared > 0.05 and _continuous(train[0]):
+        seen = f"{shared:.0%} of the validation rows are training rows, though their numbers hardly ever repeat"
+        yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.1 else 0.8)
+    elif shared > 0.05 and shared > 3 * repeated + 0.05:
         seen = f"{shared:.0%} of the validation rows are training rows ({repeated:.0%} of training rows are repeated)"
         yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.15 else 0.7)
     elif shared < 0.02:
         yield from _near_copies(train[0], valid[0])
+
+
+def _continuous(inputs: Tensor) -> bool:
+    """Whether rows hold measured numbers, of which two rows are equal only as copies of one."""
+    if not inputs.is_floating_point() or inputs.ndim != 2:
+        return False
+    rows = inputs[:1000].unique(dim=0)
+    columns = [len(rows[:, k].unique()) / len(rows) for k in range(min(rows.shape[1], 200))]
+    return sum(share > 0.8 for share in columns) >= 3
 
 
 def _near_copies(train: Tensor, valid: Tensor) -> Iterator[Finding]:
@@ -121,15 +135,15 @@ def _prepared(train: Tensor, valid: Tensor) -> Iterator[Finding]:
         f"training inputs have mean {float(a.mean()):.3g} and spread {spread_a:.3g}, "
         f"validation inputs {float(b.mean()):.3g} and {spread_b:.3g}"
     )
-    if ratio > 5 or shift > 1.5:
-        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.95)
-        return
-    columns = a.std(0) > 1e-9
+    columns = a.std(0) > 1e-6 * spread_a  # one that is constant in training says nothing of its scale
     if int(columns.sum()) == 0:
         return
     gaps = ((a.mean(0) - b.mean(0)).abs() / a.std(0).clamp_min(1e-12))[columns]
     scales = (b.std(0) / a.std(0).clamp_min(1e-12))[columns]
     off = float(((gaps > 1.0) | (scales > 3) | (scales < 1 / 3)).double().mean())
+    if (ratio > 5 or shift > 1.5) and off > 0.5:
+        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.95)
+        return
     if (ratio > 2 or shift > 0.5) and off > 0.5:
         yield Finding("inconsistent_preparation", "valid inputs", seen, 0.75)
     own = float(((b.mean(0).abs() < 2e-6) & ((b.std(0) - 1).abs() < 2e-2))[columns].double().mean())
@@ -199,6 +213,23 @@ def _sorted(patient: Patient, target: Tensor, task: Task) -> Iterator[Finding]:
     again = patient.train.rows(ROWS)[-1] if loads else target
     if torch.equal(again, target):
         yield Finding("label_order", "train", seen, 0.9 if loads else 0.4)
+
+
+def _unseen_classes(target: Tensor, other: Tensor, task: Task) -> Iterator[Finding]:
+    """Validation targets that training has none of, and the reverse: rows were sorted by class when they were cut."""
+    if task.kind not in ("classes", "binary") or task.sequence or target.ndim > 2 or other.ndim > 2:
+        return
+    if target.numel() != len(target) or len(target) < 50:
+        return
+    ours, theirs = target.reshape(-1), other.reshape(-1)
+    known = torch.isin(theirs, ours)
+    share = float((~known).double().mean())
+    if share < 0.1 or len(ours.unique()) > 100:
+        return
+    missing = theirs[~known].unique().tolist()
+    seen = f"{share:.0%} of the validation rows have a class that training has none of ({missing[:4]})"
+    shifted = len(theirs.unique()) == len(ours.unique())  # as many classes, numbered otherwise
+    yield Finding("wrong_target_coding" if shifted else "label_order", "train and valid", seen, 0.94)
 
 
 def _given_away(inputs: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:

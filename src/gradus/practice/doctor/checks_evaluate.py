@@ -99,7 +99,7 @@ class KnownAnswers(nn.Module):
 def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
     """Compare what a perfect network, a bad one and the trained one are given."""
     valid = patient.valid
-    if valid is None or patient.loss is None or task.kind not in ("classes", "binary", "soft", "numbers"):
+    if valid is None or patient.criterion is None or task.kind not in ("classes", "binary", "soft", "numbers"):
         return
     parts = valid.rows(100_000)
     if len(parts) != 2 or len(parts[0]) < 20:
@@ -107,7 +107,7 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
     inputs, target = parts
     with torch.no_grad():
         output = patient.forward((inputs[:8], target[:8]))
-        wants = loss_kind(patient.loss, output, target[:8], task)
+        wants = loss_kind(patient.criterion, output, target[:8], task)
     if task.kind == "classes" and task.sequence:
         yield from _counts_padding(patient, task, inputs, target)
         return
@@ -120,11 +120,12 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
         return
     try:
         trained = _asked(patient, patient.network, valid.given)
-        moved = _asked(patient, patient.network, _with_targets(valid.given, inputs, target.roll(shift, 0)))
-        if math.isfinite(moved) and moved == trained and different > 0.3:
-            seen = f"it gives {trained:.4g} also when the targets of the validation rows are exchanged"
-            yield Finding("wrong_evaluation", "evaluate", seen, 0.93)
         perfect = _asked(patient, KnownAnswers(inputs, right), valid.given)
+        exchanged = _with_targets(valid.given, inputs, target.roll(shift, 0))
+        moved = _asked(patient, KnownAnswers(inputs, right), exchanged)
+        if math.isfinite(moved) and moved == perfect and different > 0.3:
+            seen = f"right answers get {perfect:.4g} also when the targets of the validation rows are exchanged"
+            yield Finding("wrong_evaluation", "evaluate", seen, 0.93)
         bad = _asked(patient, KnownAnswers(inputs, right.roll(shift, 0)), valid.given)
     except Exception:  # an evaluation that takes the network apart cannot be tried so
         return

@@ -153,7 +153,7 @@ def _reconstructs(patient: Patient) -> bool:
 def _padding(patient: Patient, batch: Any, task: Task) -> Iterator[Finding]:
     """Whether padded positions count in the loss: many equal tokens at the ends of rows."""
     inputs, target = batch[0], batch[-1]
-    if patient.loss is None or inputs.ndim != 2 or inputs.is_floating_point() or target.ndim != 2:
+    if patient.criterion is None or inputs.ndim != 2 or inputs.is_floating_point() or target.ndim != 2:
         return
     if target.shape != inputs.shape or inputs.shape[1] < 4:
         return
@@ -165,7 +165,7 @@ def _padding(patient: Patient, batch: Any, task: Task) -> Iterator[Finding]:
         return
     with torch.enable_grad():
         output = patient.forward(batch).detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(patient.loss(output, target), output)
+        (gradient,) = torch.autograd.grad(patient.criterion(output, target), output)
     size = gradient.abs().sum(task.axis)
     if size.shape != tail.shape:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.signals import signals, silent
 
-__all__ = ["check_custom_gradients", "check_whole_gradient"]
+__all__ = ["check_custom_gradients", "check_steps", "check_whole_gradient"]
 
 ROWS = 8
 STEP = 1e-6
@@ -38,9 +39,11 @@ def check_custom_gradients(patient: Patient, batch: Any) -> Iterator[Finding]:
 def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Yield parameters whose gradient is not the derivative of the loss: part of their way to it is cut.
 
-    Compared in double precision and evaluation mode, along random directions of one layer after the other.
+    Compared in double precision and evaluation mode, along random directions of one layer after the other. A loss that
+    is not smooth there proves nothing: at kinks, behind rounding with a straight-through gradient, in chaotic
+    recurrences.
     """
-    if patient.loss is None or _custom(patient, batch):
+    if patient.criterion is None or _custom(patient, batch):
         return
     network = copy.deepcopy(patient.network).double().eval()  # the patient's own keeps its precision
     patient = dataclasses.replace(patient, network=network)
@@ -59,9 +62,8 @@ def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
         return
     gradients = torch.autograd.grad(value, [p for _, p in named], allow_unused=True)
     generator = torch.Generator().manual_seed(0)
-    size = max(1.0, abs(float(value.detach())))
     worst, place, pair = 0.0, "", (0.0, 0.0)
-    scale = max(float(g.norm()) for g in gradients if g is not None) if any(g is not None for g in gradients) else 0.0
+    scale = max((float(g.norm()) for g in gradients if g is not None), default=0.0)
     for (name, p), gradient in zip(named, gradients, strict=True):
         if gradient is None:
             continue
@@ -69,22 +71,82 @@ def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
         for _ in range(2):
             way = torch.randn(p.shape, generator=generator, dtype=torch.float64)
             way = way / way.norm()
-            with torch.no_grad():
-                sides = []
-                for sign in (1, -1):
-                    p.add_(sign * STEP * way)
-                    sides.append(float(loss()))
-                    p.sub_(sign * STEP * way)
-            numeric, exact = (sides[0] - sides[1]) / (2 * STEP), float((gradient * way).sum())
-            off.append(
-                (abs(numeric - exact) / max(abs(numeric), abs(exact), 1e-2 * scale, 1e-6 * size), numeric, exact)
-            )
+            exact = float((gradient * way).sum())
+            numeric = _slope(loss, p, way, scale)
+            gap = 0.0 if numeric is None else abs(numeric - exact) / max(abs(numeric), abs(exact), 1e-2 * scale)
+            off.append((gap, numeric or 0.0, exact))
         least = min(off)
         if least[0] > worst:
             worst, place, pair = least[0], name, (least[1], least[2])
     if worst > 0.1:
         seen = f"along a random direction the loss changes by {pair[0]:.3g}, its gradient says {pair[1]:.3g}"
         yield Finding("no_gradient", place.rpartition(".")[0] or place, f"{seen}: part of the graph is cut", 0.8)
+
+
+@torch.no_grad()
+def _slope(loss: Callable[[], Tensor], p: Tensor, way: Tensor, scale: float) -> float | None:
+    """Return the loss's derivative along a direction of a parameter; None where it has none that can be told."""
+    kept = p.detach().clone()
+
+    def at(length: float) -> float:
+        p.copy_(kept + length * way)
+        value = float(loss())
+        p.copy_(kept)
+        return value
+
+    middle, found = at(0.0), []
+    for step in (STEP, 30 * STEP):
+        above, below = (at(step) - middle) / step, (middle - at(-step)) / step
+        found += [above, below]
+    noise = 1e-14 * max(1.0, abs(middle)) / STEP
+    largest, least = max(found), min(found)
+    mean = sum(found) / len(found)
+    if not abs(mean) > max(20 * noise, 1e-3 * scale):
+        return None  # flat, as far as can be seen: a step function, or nothing
+    return mean if largest - least < 0.05 * abs(mean) else None
+
+
+def check_steps(patient: Patient, batches: Sequence[Any]) -> Iterator[Finding]:
+    """Yield weights whose gradient is exactly zero although the loss depends on them.
+
+    A step (rounding, a threshold, argmax) lies between, or rectifiers that never fire.
+    """
+    if patient.loss is None and patient.objective is None:
+        return
+    network = patient.network.train()
+    named = [(n, p) for n, p in network.named_parameters() if p.requires_grad and p.ndim > 1 and p.numel() > 8]
+    zero = {n for n, _ in named}
+    for batch in batches[:3]:
+        loss = patient.measure(batch)
+        if not loss.requires_grad:
+            return
+        found = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)
+        for (name, _), gradient in zip(named, found, strict=True):
+            if gradient is None or bool((gradient != 0).any()):
+                zero.discard(name)
+    network.eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, p in named:
+        if name not in zero:
+            continue
+        with torch.no_grad():
+            torch.manual_seed(0)
+            before, kept = float(patient.measure(batches[0])), p.detach().clone()
+            p.copy_(torch.randn(p.shape, generator=generator).to(p) / p[0].numel() ** 0.5)
+            torch.manual_seed(0)
+            after = float(patient.measure(batches[0]))
+            p.copy_(kept)
+        if abs(after - before) > 1e-4 * max(abs(before), 1e-6):
+            dead = next(silent(signals(patient, batches[0])), None)
+            if dead is not None:
+                seen = f"{dead.dead:.0%} of the rectified units behind it are zero for every example"
+                yield Finding("dead_units", dead.behind, f"{seen}: no gradient comes through", 0.9)
+                return
+            seen = (
+                f"the gradient of {name} is exactly 0, and the loss goes from {before:.4g} to {after:.4g} with others"
+            )
+            yield Finding("no_gradient", name.rpartition(".")[0] or name, f"{seen}: a step lies between", 0.9)
+            return
 
 
 def _custom(patient: Patient, batch: Any) -> list[Any]:

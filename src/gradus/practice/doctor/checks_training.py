@@ -5,21 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from gradus.practice.doctor.checks_parts import check_parts, skill_of_parts
+from gradus.practice.doctor.checks_wiring import is_affine
 from gradus.practice.doctor.findings import Finding
-from gradus.practice.doctor.judge import Judge, reference_skill
+from gradus.practice.doctor.judge import Judge, linear_code_skill, reference_skill
 from gradus.practice.doctor.layers import first_non_finite, layer_table
-from gradus.practice.doctor.patient import Patient, Source
+from gradus.practice.doctor.patient import Patient, parts_of
+from gradus.practice.doctor.signals import signals, silent, squashed
 from gradus.practice.doctor.task import Task
-from gradus.practice.doctor.treatments import TREATMENTS, Treatment, frozen, meant, strange_weights
+from gradus.practice.doctor.treatments import TREATMENTS, Treatment, as_drawn, frozen, meant, strange_weights
 from gradus.practice.doctor.trial import Trial, run_trial
 
 __all__ = ["Course", "check_training"]
+
+# Causes that can be seen before training: that mending them helps a little is enough.
+PLAIN = ("optimizer_settings", "initialization_scale", "saturated_units")
 
 
 @dataclass
@@ -33,7 +40,7 @@ class Course:
     reference : dict
         Skill of simple models on the same rows.
     inside : dict
-        Skill of simple models trained and judged within the validation rows.
+        Skill of simple models trained and judged within the rows of one part.
     treated : list of dict
         What was tried, and the skill it reached.
     """
@@ -51,7 +58,11 @@ class Course:
     def known(self) -> float:
         """What the simple models let one expect; NaN where there are none."""
         # trees often do better on tables than any network of moderate size
-        found = [v * (0.65 if name == "trees" else 1) for name, v in self.reference.items() if math.isfinite(v)]
+        found = [
+            v * (0.65 if name == "trees" else 0.8 if name == "two tokens" else 1)
+            for name, v in self.reference.items()
+            if math.isfinite(v)
+        ]
         return max(found) if found else math.nan
 
     @property
@@ -63,8 +74,15 @@ class Course:
         if not self.base.finite:
             return True
         if math.isfinite(known) and math.isfinite(skill) and known > 0.1:
-            return skill < 0.65 * known
+            return skill < 0.65 * known and known - skill > 2 * self.judge.noise
         return math.isfinite(skill) and skill < 0.03
+
+    @property
+    def endless(self) -> bool:
+        """Whether the loss falls and falls below zero."""
+        low = min((v for v in self.base.losses if math.isfinite(v)), default=0.0)
+        first = abs(self.base.head()) + 1
+        return low < -100 * first or (low < -20 * first and self.poor)
 
 
 def check_training(
@@ -82,20 +100,34 @@ def check_training(
         with torch.no_grad():
             course.train_skill = Judge(judge.task, _some(patient), judge.first_loss)(patient)["skill"]
     findings = list(_non_finite(course, fresh, first_batch))
-    course.reference = reference_skill(patient, task) if patient.plain else {}
+    course.reference = _reference(patient, task, first_batch)
     findings += _data_tells(course, patient, task)
     findings += _renamed(course, patient, task)
     table = _table_of(patient, first_batch) if base.finite and patient.plain else []
-    if treat and patient.plain:
+    if treat and patient.plain and not course.endless:
         findings += _treated(course, fresh, deadline)
     findings += _schedule(course)
     findings += _endless(course)
     findings += _still(course, fresh())
     findings += _weights(course, fresh())
+    findings += _collapsed(course, first_batch)
+    findings += _few_rows(course, patient)
+    findings += _straight(course, fresh(), first_batch)
+    findings += _alike(course, fresh())
+    findings += _flow(course, fresh(), first_batch)
     findings += _layers(course, table)
     findings += _narrow(course, table)
     findings += _result(course, findings)
     return course, findings, table
+
+
+def _reference(patient: Patient, task: Task, batch: Any) -> dict[str, float]:
+    if not patient.plain:
+        return {}
+    if task.kind != "reconstruction":
+        return reference_skill(patient, task)
+    widths = [row["width"] for row in _table_of(patient, batch)]
+    return {"components": linear_code_skill(patient, min(widths))} if widths else {}
 
 
 def _table_of(patient: Patient, batch: Any) -> list[dict[str, Any]]:
@@ -127,26 +159,15 @@ def _non_finite(course: Course, fresh: Callable[[], Patient], batch: Any) -> Ite
 
 
 def _data_tells(course: Course, patient: Patient, task: Task) -> Iterator[Finding]:
-    """Ask simple models of the rows: where they find nothing, inputs and targets do not belong together."""
+    """Ask simple models whether inputs and targets belong together, in training as in validation rows."""
     known, skill = course.known, course.base.skill
-    if not math.isfinite(known) or known > 0.5 or patient.valid is None:
+    strange = math.isfinite(course.train_skill) and course.train_skill < skill - 0.1
+    if not course.reference or not math.isfinite(known) or (known > 0.5 and not strange):
         return
-    rows = patient.valid.rows(2000)
-    half = len(rows[0]) // 2
-    if half < 30:
-        return
-    first = Source(tuple(part[:half] for part in rows), 256, "valid")
-    second = Source(tuple(part[half:] for part in rows), 256, "valid")
-    course.inside = reference_skill(replace(patient, train=first, valid=second), task)
-    inside = max((v for v in course.inside.values() if math.isfinite(v)), default=math.nan)
-    shown = f"simple models reach skill {known:.2f} on the validation rows, and {inside:.2f} trained within those"
-    low = not math.isfinite(skill) or skill < 0.1
-    if known < 0.08 and inside > 0.25 and low:
-        yield Finding("shuffled_pairs", "train", shown, 0.93)
-    elif known < 0.04 and low and inside < 0.05 and (not math.isfinite(skill) or skill < 0.04):
-        yield Finding("shuffled_pairs", "train and valid", f"{shown}: targets do not depend on inputs", 0.7)
-    elif inside - known > 0.35 and inside > 0.4 and (not math.isfinite(skill) or skill < 0.5 * inside):
-        yield Finding("destructive_augmentation", "train", shown, 0.6)
+    parts = skill_of_parts(patient, task)
+    if parts is not None:
+        course.inside = {"train": parts.train, "valid": parts.valid}
+        yield from check_parts(parts, skill, patient.train.loader is not None)
 
 
 @torch.no_grad()
@@ -261,15 +282,15 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
     top = max(gain for gain, *_ in found)
     for gain, prior, treatment, trial in found:
         new, old = trial.skill, _gain(course, trial)[2]
-        strange = prior >= 0.95 and treatment.cause in ("optimizer_settings", "initialization_scale")
+        strange = prior >= 0.95 and treatment.cause in PLAIN
         strange |= prior >= 0.75 and treatment.words.endswith("batches")
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.poor else 0.25)
-        if gain < need or gain < 0.6 * top or new - max(old, -1.0) < least:
+        if gain < need or gain < 0.6 * top or new - max(old, -1.0) < max(least, 2 * course.judge.noise):
             continue
         cause = treatment.cause
         if cause == "frozen_parameters":
             cause = cause if frozen(sample) else "not_in_optimizer"
-            if meant(sample):
+            if meant(sample) and not (course.poor and as_drawn(sample)):
                 yield Finding(cause, "training", f"skill {old:.2f} becomes {new:.2f} {treatment.words}", 0.47)
                 continue
         if cause == "wrong_step_order":
@@ -311,9 +332,8 @@ def _schedule(course: Course) -> Iterator[Finding]:
 def _endless(course: Course) -> Iterator[Finding]:
     """Find a loss that falls and falls below zero: one that can be lowered without coming near the targets."""
     base = course.base
-    low = min((v for v in base.losses if math.isfinite(v)), default=0.0)
-    first = abs(base.head()) + 1
-    if low < -100 * first or (low < -20 * first and course.poor):
+    if course.endless:
+        low = min(v for v in base.losses if math.isfinite(v))
         seen = f"the loss goes from {base.head(1):.3g} to {low:.3g}, with no floor in sight"
         yield Finding("wrong_loss", "loss", seen, 0.9)
 
@@ -329,6 +349,22 @@ def _still(course: Course, start: Patient) -> Iterator[Finding]:
     if 0 < way < 2e-3 * size:
         seen = f"in {len(base.losses)} steps the parameters have moved by {way / size:.1e} of their size"
         yield Finding("learning_rate_too_low", "optimizer", seen, 0.8)
+
+
+def _alike(course: Course, start: Patient) -> Iterator[Finding]:
+    """Find weights whose units started equal, and are equal after training: they get equal gradients."""
+    base = course.base
+    if base.patient is None or not base.finite or not course.poor:
+        return
+    for (name, p), q in zip(base.patient.network.named_parameters(), start.network.parameters(), strict=True):
+        if p.ndim != 2 or min(p.shape) < 2 or not p.requires_grad or "embed" in name.lower():
+            continue
+        for axis in (0, 1):
+            equal = [bool((w == w.narrow(axis, 0, 1)).all()) for w in (p.detach(), q.detach())]
+            if all(equal):
+                seen = f"all {p.shape[axis]} units start with equal weights, and have equal ones after training"
+                yield Finding("symmetric_initialization", name, seen, 0.92)
+                return
 
 
 def _layers(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -348,12 +384,86 @@ def _layers(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
         yield Finding("vanishing_gradients", sizes[0][0], seen, 0.7)
 
 
+def _flow(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:
+    """Units that are dead or saturated before training, and signals that grow on their way, where it fails."""
+    if not course.poor or not start.plain:
+        return
+    try:
+        found = signals(start, batch)
+        with torch.no_grad():
+            output, target = start.forward(batch), start.target(batch)
+    except Exception:  # a network with an unusual way of being called
+        return
+    for signal in silent(found):
+        seen = f"{signal.dead:.0%} of the rectified units behind it are zero for every example before training"
+        yield Finding("dead_units", signal.behind, seen, 0.8)
+    for signal in squashed(found):
+        seen = f"{signal.saturated:.0%} of the {signal.kind} behind it sit at the ends before training"
+        yield Finding("saturated_units", signal.behind, seen, 0.66)
+    if isinstance(output, Tensor) and isinstance(target, Tensor) and len(found) > 2:
+        size = float(target.double().pow(2).mean().sqrt()) if course.judge.task.kind == "numbers" else 10.0
+        grown = found[-1].spread / max(found[0].spread, 1e-12)
+        large = float(output.double().abs().max()) / max(size, 1e-12)
+        if large > 1e3 and grown > 1e3:
+            seen = f"signals grow {grown:.1e} times on their way, outputs reach {large:.1e} times the targets"
+            yield Finding("exploding_gradients", found[-1].behind, seen, 0.8)
+
+
+@torch.no_grad()
+def _collapsed(course: Course, batch: Any) -> Iterator[Finding]:
+    """Find a trained network of many outputs that gives the same whatever it is shown."""
+    patient = course.base.patient
+    if patient is None or not patient.plain or not course.base.finite or not course.base.complete:
+        return
+    if course.judge.task.kind not in ("other", "reconstruction"):
+        return
+    inputs = patient.inputs(batch)
+    if not isinstance(inputs[0], Tensor) or inputs[0].ndim < 2 or len(inputs[0]) < 4:
+        return
+    patient.network.eval()
+    outputs, rest = [], tuple(batch[1:]) if isinstance(batch, tuple | list) else ()
+    try:
+        for first in (inputs[0], inputs[0].roll(1, 0)):
+            torch.manual_seed(0)
+            outputs.append(parts_of(patient.forward((first, *rest)))[0])
+    except Exception:  # a network that is called in ways of its own
+        return
+    one, other = (o.double() for o in outputs)
+    if one.shape != other.shape or one.ndim < 2 or len(one) != len(inputs[0]) or one[0].numel() < 8:
+        return
+    varied = float((inputs[0].double() - inputs[0].double().roll(1, 0)).abs().mean())
+    spread, change = float(one.std()), float((one - other).abs().mean())
+    if varied > 0 and spread > 0 and change < 0.02 * spread:
+        seen = f"outputs change by {change / spread:.1%} of their spread when the inputs are exchanged for others"
+        yield Finding("collapse", "output", seen, 0.8)
+
+
+def _few_rows(course: Course, patient: Patient) -> Iterator[Finding]:
+    """Find next to no rows to learn from, beside many to be judged by."""
+    if patient.valid is None or not course.poor or not math.isfinite(course.train_skill):
+        return
+    ours, theirs = len(patient.train.rows(400)[0]), len(patient.valid.rows(400)[0])
+    if ours <= 0.2 * theirs and course.train_skill > course.base.skill + 0.2:
+        seen = f"skill {course.train_skill:.2f} on the {ours} rows to learn from, {course.base.skill:.2f} on others"
+        yield Finding("overfitting", "train", seen, 0.85)
+
+
+def _straight(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:
+    """Find a linear network on data that trees, and no linear model, can tell apart."""
+    trees, line = (course.reference.get(name, math.nan) for name in ("trees", "linear"))
+    skill = course.base.skill
+    if not trees - max(skill, line) > max(0.3, 4 * course.judge.noise) or not start.plain:
+        return
+    if is_affine(start, batch, course.judge.task):
+        seen = f"the network is linear in its inputs: skill {skill:.2f}, a linear model {line:.2f}, trees {trees:.2f}"
+        yield Finding("underfitting", "network", seen, 0.7)
+
+
 def _narrow(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
     """Find a layer in the middle through which next to nothing passes."""
     task = course.judge.task
-    inner = [
-        row for row in table[:-1] if row["kind"] in ("Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "LSTM", "GRU")
-    ]
+    kinds = ("Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "LSTM", "GRU")
+    inner = [row for row in table if row["kind"] in kinds][:-1]  # the last one gives the output
     if not inner or task.sequence:
         return
     row = min(inner, key=lambda row: row["width"])

@@ -13,7 +13,7 @@ from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import LossKind, OutputKind, Task, loss_kind, output_kind
 
-__all__ = ["check_layers", "check_wiring"]
+__all__ = ["check_layers", "check_wiring", "is_affine"]
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -36,7 +36,7 @@ def check_layers(patient: Patient, batch: Any) -> Iterator[Finding]:
 
 def check_wiring(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Yield what is wrong with the wiring; ``batch`` is a training batch."""
-    if patient.loss is not None:
+    if patient.criterion is not None:
         yield from _outputs(patient, task, batch)
     yield from _gradients(patient, batch)
     yield from _optimized(patient, batch)
@@ -46,18 +46,23 @@ def check_wiring(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
 
 
 def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
-    network, loss, linear = patient.network, patient.loss, False
+    network, loss, linear = patient.network, patient.criterion, False
     network.eval()
     with torch.no_grad():
         output, target = patient.forward(batch), patient.target(batch)
         kept = [p.detach().clone() for p in network.parameters()]
         shaken = _shaken(patient, batch)
-        linear = _is_affine(patient, batch, task)
+        linear = is_affine(patient, batch, task)
         for p, value in zip(network.parameters(), kept, strict=True):
             p.copy_(value)
     if not isinstance(output, Tensor) or not isinstance(target, Tensor) or loss is None:
         return
     yield from _shapes(output, target, task)
+    if shaken is not None and len(shaken) > 1 and bool((shaken == shaken.reshape(-1)[0]).all()):
+        seen = f"every output is {float(shaken.reshape(-1)[0]):.3g}, whatever the weights and the inputs are"
+        single = task.classes <= 1 and output[0].numel() == 1
+        yield Finding("output_width" if single else "collapse", "output", seen, 0.96)
+        return
     out, wants = output_kind(output, task, shaken), loss_kind(loss, output, target, task)
     yield from _mismatch(out, wants, task, output, target)
     yield from _axis(output, task)
@@ -125,6 +130,11 @@ def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, targ
         sure = 0.96 if out not in ("rectified", "tanh") else 0.85
         seen = f"outputs are {words}, but the loss takes {_WANTS[wants]}"
         yield Finding("loss_activation_mismatch", place, seen, sure)
+    if task.kind == "binary" and out in ("softmax", "log_softmax") and output.ndim == 2 and output.shape[1] > 1:
+        other = float((target.reshape(output.shape).double().sum(1) != 1).double().mean())
+        if other > 0.1:
+            seen = f"outputs compete for one whole, and {other:.0%} of the rows have no label or several"
+            yield Finding("loss_activation_mismatch", place, seen, 0.96)
     if wants == "softmax" and task.kind == "binary" and output.ndim == 2 and output.shape[1] > 1:
         many = float((target.reshape(output.shape).sum(1) != 1).double().mean())
         if many > 0.1:
@@ -244,7 +254,8 @@ def _last_layer(patient: Patient, batch: Any, output: Tensor) -> Iterator[Findin
         )
 
 
-def _is_affine(patient: Patient, batch: Any, task: Task) -> bool:
+@torch.no_grad()
+def is_affine(patient: Patient, batch: Any, task: Task) -> bool:
     """Whether the answer to a mixture is the mixture of the answers, for random inputs and weights."""
     inputs = patient.inputs(batch)
     if len(inputs) != 1 or not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
@@ -322,6 +333,12 @@ def _optimized(patient: Patient, batch: Any) -> Iterator[Finding]:
     absent = [n for n, p in trained if id(p) not in held]
     own = {id(p) for p in patient.network.parameters()}
     strange = [p for o in patient.optimizers for group in o.param_groups for p in group["params"] if id(p) not in own]
+    foreign = [p for p in strange if isinstance(p, nn.Parameter) and p.requires_grad and p.ndim > 1]
+    if absent and foreign and len(absent) < len(trained) and not _reached(patient, batch, foreign):
+        names = ", ".join(absent[:3]) + (" ..." if len(absent) > 3 else "")
+        seen = f"it holds {len(foreign)} matrices that are not the network's (any more), and lacks {names}"
+        yield Finding("not_in_optimizer", absent[0].rpartition(".")[0] or absent[0], seen, 0.97)
+        return
     if patient.step is not None and len(absent) < len(trained):
         return  # the step may have optimizers of its own: what it moves is watched there
     if trained and len(absent) == len(trained):
@@ -332,6 +349,15 @@ def _optimized(patient: Patient, batch: Any) -> Iterator[Finding]:
         names = ", ".join(absent[:3]) + (" ..." if len(absent) > 3 else "")
         seen = f"{len(absent)} of {len(trained)} parameters are not in it: {names}"
         yield Finding("not_in_optimizer", absent[0].rpartition(".")[0] or absent[0], seen, 0.49)
+
+
+def _reached(patient: Patient, batch: Any, parameters: list[nn.Parameter]) -> bool:
+    """Whether the loss depends on parameters outside the network, such as those of a loss with weights of its own."""
+    try:
+        found = torch.autograd.grad(patient.measure(batch), parameters, allow_unused=True)
+    except Exception:  # the loss depends on no parameter at all
+        return False
+    return any(gradient is not None for gradient in found)
 
 
 def _unregistered(patient: Patient) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -17,11 +18,13 @@ from gradus.core.threads import threads
 from gradus.practice.doctor.checks_data import check_data, describe
 from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
-from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_whole_gradient
+from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_steps, check_whole_gradient
+from gradus.practice.doctor.checks_loading import check_loading
 from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_training import Course, check_training
 from gradus.practice.doctor.checks_wiring import check_layers, check_wiring
 from gradus.practice.doctor.findings import Diagnosis, Finding, ranked
+from gradus.practice.doctor.implied import implied_loss
 from gradus.practice.doctor.judge import Judge
 from gradus.practice.doctor.patient import Patient, untouched
 from gradus.practice.doctor.task import Task, task_of
@@ -149,11 +152,14 @@ def _stages(
         raise InputError("at least one training batch", "none", "return data that yield batches")
     other = again()
     plain, apart = _measurable(other, batch), other.network is not patient.network
+    implied = plain and patient.loss is None and each(lambda: _implied(other, batch)) is not None
 
     def fresh() -> Patient:
         torch.manual_seed(0)
         made = again()
         made.plain = plain
+        if implied:
+            made.implied = implied_loss(made, batch)
         return made
 
     def twin() -> Patient | None:
@@ -170,6 +176,7 @@ def _stages(
     diagnosis.measures["task"] = task.kind
     diagnosis.tables["data"] = describe(patient.train.rows(2000))
     _run(found, lambda: check_data(fresh(), task), each)
+    _run(found, lambda: check_loading(fresh()), each)
     _run(found, lambda: check_layers(fresh(), batch), each)
     if plain:
         _run(found, lambda: check_wiring(fresh(), task, batch), each)
@@ -177,6 +184,7 @@ def _stages(
         _run(found, lambda: check_custom_gradients(fresh(), batch), each)
         if not any(f.cause in ("no_gradient", "wrong_gradient") for f in found):
             _run(found, lambda: check_whole_gradient(fresh(), batch), each)
+            _run(found, lambda: check_steps(fresh(), _first(fresh(), 3)), each)
     _run(found, lambda: check_step(fresh()), each)
     if judge is None:
         if failure is not None:
@@ -223,6 +231,19 @@ def _run(
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError):
         return
+
+
+def _first(patient: Patient, count: int) -> list[Any]:
+    """Return the first training batches."""
+    return list(islice(patient.train.batches(torch.Generator().manual_seed(0)), count))
+
+
+def _implied(patient: Patient, batch: Any) -> Any:
+    """Return the loss inside the patient's objective; a program that fails at it tells so later."""
+    try:
+        return implied_loss(patient, batch)
+    except Exception:
+        return None
 
 
 def _asked_of(patient: Patient, batch: Any) -> Task:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task, task_of, with_ignored
 
-__all__ = ["Judge", "reference_skill"]
+__all__ = ["Judge", "linear_code_skill", "reference_skill"]
 
 ROWS = 1000
 
@@ -57,18 +57,31 @@ class Judge:
             if rows >= ROWS:
                 break
         task = Task("other")
-        if batches and patient.loss is not None and patient.plain:
+        if batches and patient.criterion is not None and patient.plain:
             with torch.no_grad():
                 patient.network.eval()
                 output = patient.forward(batches[0])
                 inputs = patient.inputs(batches[0])[0]
                 task = task_of(output, patient.target(batches[0]), inputs)
                 if isinstance(output, Tensor):
-                    task = with_ignored(task, patient.loss, output, patient.target(batches[0]))
+                    task = with_ignored(task, patient.criterion, output, patient.target(batches[0]))
         judge = cls(task, batches)
         judge.rare = is_rare([patient.target(batch) for batch in batches], task)
         judge.first_loss = judge(patient)["valid_loss"]
         return judge
+
+    @property
+    def noise(self) -> float:
+        """How far the skill may be off because validation rows are few: about a standard error."""
+        targets = [batch[-1] for batch in self.batches if isinstance(batch, tuple | list)]
+        if not targets or not all(isinstance(t, Tensor) for t in targets):
+            return 0.0
+        whole = torch.cat([t.reshape(-1) for t in targets])
+        if self.task.kind in ("classes", "binary") and not self.rare:
+            counts = whole.unique(return_counts=True)[1].double()
+            rest = max(1e-3, 1 - float(counts.max() / counts.sum()))
+            return min(0.5, 0.5 * len(whole) ** -0.5 / rest)
+        return min(0.5, sum(len(t) for t in targets) ** -0.5)
 
     @torch.no_grad()
     def __call__(self, patient: Patient) -> dict[str, Any]:
@@ -81,11 +94,14 @@ class Judge:
         try:
             losses, outputs, targets = [], [], []
             for batch in self.batches:
-                if patient.loss is None:
+                if patient.criterion is None:
                     losses.append(self._objective(patient, batch))
                     continue
                 output, target = patient.forward(batch), patient.target(batch)
-                losses.append(float(torch.as_tensor(patient.loss(output, target)).float().mean()))
+                if patient.objective is not None:
+                    losses.append(self._objective(patient, batch))
+                else:
+                    losses.append(float(torch.as_tensor(patient.criterion(output, target)).float().mean()))
                 outputs.append(output)
                 targets.append(target)
         finally:
@@ -192,30 +208,42 @@ def _compared(output: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tenso
 def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str, float]:
     """Return the skill of simple models on the same rows: what the data make possible at little cost.
 
-    Linear, nearest neighbours and boosted trees on flattened inputs. Nothing for sequences of targets, for inputs that
-    are not one tensor, and for tasks without a target.
+    Linear and trees on flattened inputs; for a target a token, the commonest one after the same token and the same two.
+    Nothing for tasks without a target.
     """
+    if patient.valid is None or task.kind not in ("classes", "binary", "soft", "numbers"):
+        return {}
+    train, valid = patient.train.rows(limit), patient.valid.rows(ROWS)
+    if len(train) < 2 or len(train) != len(valid):
+        return {}
+    if task.sequence:
+        return _after_tokens(train, valid, task)
+    tables = [(_table(a, b)) for a, b in zip(train[:-1], valid[:-1], strict=True)]
+    found = [pair for pair in tables if pair is not None]
+    if len(found) < len(tables):
+        return {}
+    X, X_val = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+    y, y_val = _answers(train[-1], task), _answers(valid[-1], task)
+    many = y.ndim > 1
+    if (many and task.kind == "classes") or len(np.unique(y)) < 2 or y.ndim > 2:
+        return {}
+    return _simple(X, y, X_val, y_val, task, is_rare([valid[-1]], task))
+
+
+def _simple(
+    X: np.ndarray, y: np.ndarray, X_val: np.ndarray, y_val: np.ndarray, task: Task, rare: bool
+) -> dict[str, float]:
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
     from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if patient.valid is None or task.sequence or task.kind not in ("classes", "binary", "soft", "numbers"):
-        return {}
-    train, valid = patient.train.rows(limit), patient.valid.rows(ROWS)
-    if len(train) != 2 or len(valid) != 2:
-        return {}
-    X, X_val = _table(train[0]), _table(valid[0])
-    y, y_val = _answers(train[-1], task), _answers(valid[-1], task)
-    if X is None or X_val is None or X.shape[1] != X_val.shape[1] or y.ndim > 1 or len(np.unique(y)) < 2:
-        return {}
     numbers = task.kind == "numbers"
-    rare = is_rare([valid[-1]], task)
-    line = RidgeCV(np.logspace(-3, 4, 8)) if numbers else LogisticRegression(max_iter=60)
-    trees = (ExtraTreesRegressor if numbers else ExtraTreesClassifier)(60, random_state=0, n_jobs=1)
     line = RidgeCV(np.logspace(-3, 4, 8)) if numbers else LogisticRegression(max_iter=60)
     trees = (ExtraTreesRegressor if numbers else ExtraTreesClassifier)(60, random_state=0, n_jobs=1)
     models = {"linear": make_pipeline(StandardScaler(), line), "trees": trees}
+    if y.ndim > 1 and not numbers:
+        del models["linear"]
     found = {}
     for name, model in models.items():
         try:
@@ -225,31 +253,85 @@ def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str
             continue
         if rare:
             found[name] = ranking_skill(answer, y_val)
-            continue
-        if numbers:
-            found[name] = 1 - float(((answer - y_val) ** 2).sum() / max(((y_val - y_val.mean()) ** 2).sum(), 1e-12))
+        elif numbers:
+            answer, spread = answer.reshape(y_val.shape), ((y_val - y_val.mean(0)) ** 2).sum()
+            found[name] = 1 - float(((answer - y_val) ** 2).sum() / max(spread, 1e-12))
         else:
-            common = np.bincount(np.unique(y_val, return_inverse=True)[1]).max() / len(y_val)
-            found[name] = float(((answer == y_val).mean() - common) / (1 - common)) if common < 1 else math.nan
+            found[name] = _above_common(answer == y_val, y_val)
     return found
 
 
-def _table(inputs: Tensor) -> np.ndarray | None:
-    array = inputs.detach().cpu().double().reshape(len(inputs), -1).numpy()
-    if array.shape[1] > 4000 or not np.isfinite(array).all():
+def _above_common(right: np.ndarray, truth: np.ndarray) -> float:
+    if truth.ndim > 1:
+        common = float(np.maximum(truth.mean(0), 1 - truth.mean(0)).mean())
+    else:
+        common = np.unique(truth, return_counts=True)[1].max() / truth.size
+    return float((right.mean() - common) / (1 - common)) if common < 1 else math.nan
+
+
+def _after_tokens(train: tuple[Tensor, ...], valid: tuple[Tensor, ...], task: Task) -> dict[str, float]:
+    """Return the skill of counting which target is commonest beside a token, and beside it and the one before."""
+    x, y, x_val, y_val = train[0], train[-1], valid[0], valid[-1]
+    if x.is_floating_point() or x.ndim != 2 or y.shape != x.shape or y_val.shape != x_val.shape:
+        return {}
+    found = {}
+    for name, seen, asked in (
+        ("token", x, x_val),
+        ("two tokens", x * 100003 + nn.functional.pad(x, (1, 0))[:, :-1],
+         x_val * 100003 + nn.functional.pad(x_val, (1, 0))[:, :-1]),
+    ):  # fmt: skip
+        counts: dict[int, dict[int, int]] = {}
+        for key, value in zip(seen.reshape(-1).tolist(), y.reshape(-1).tolist(), strict=True):
+            row = counts.setdefault(key, {})
+            row[value] = row.get(value, 0) + 1
+        best = {key: max(row, key=lambda v: row[v]) for key, row in counts.items()}
+        truth = y_val.reshape(-1).numpy()
+        answer = np.array([best.get(key, -1) for key in asked.reshape(-1).tolist()])
+        kept = truth >= 0
+        for value in task.ignored:
+            kept &= truth != value
+        if kept.any():
+            found[name] = _above_common(answer[kept] == truth[kept], truth[kept])
+    return found
+
+
+def linear_code_skill(patient: Patient, width: int, limit: int = 1500) -> float:
+    """Return the share of the variance that as many principal components bring back on validation rows."""
+    if patient.valid is None:
+        return math.nan
+    X, X_val = (s.rows(limit)[-1].double().reshape(-1, s.rows(1)[-1].numel()) for s in (patient.train, patient.valid))
+    if X.shape[1] > 4000 or width >= min(X.shape) or not bool(torch.isfinite(X).all()):
+        return math.nan
+    center = X.mean(0)
+    axes = torch.linalg.svd(X - center, full_matrices=False)[2][:width]
+    rest = (X_val - center) - (X_val - center) @ axes.T @ axes
+    return 1 - float((rest**2).sum() / ((X_val - X_val.mean(0)) ** 2).sum().clamp_min(1e-12))
+
+
+def _table(train: Tensor, valid: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return rows of numbers for a simple model: tokens as which of them occur, and where; pixels thinned out."""
+    flat = [t.detach().cpu().double().reshape(len(t), -1).numpy() for t in (train, valid)]
+    if flat[0].shape[1] != flat[1].shape[1] and train.is_floating_point():
         return None
-    if not inputs.is_floating_point():  # tokens: which of them occur, not their numbers
-        top = int(inputs.max()) + 1
-        if top > 2000 or int(inputs.min()) < 0:
-            return None
+    if not all(np.isfinite(array).all() for array in flat):
+        return None
+    if train.is_floating_point():
+        thin = -(-flat[0].shape[1] // 4000)
+        return flat[0][:, ::thin], flat[1][:, ::thin]
+    top = int(max(array.max() for array in flat)) + 1
+    if top > 2000 or min(array.min() for array in flat) < 0:
+        return None
+    width = min(array.shape[1] for array in flat)
+    found = []
+    for array in flat:
         counts = np.zeros((len(array), top))
         for k in range(array.shape[1]):
             counts[np.arange(len(array)), array[:, k].astype(int)] += 1
-        if top * array.shape[1] <= 4000:  # and where
-            where = np.eye(top)[array.astype(int)].reshape(len(array), -1)
-            return np.concatenate([counts, where], axis=1)
-        return counts
-    return array
+        if top * width <= 4000:
+            where = np.eye(top)[array[:, :width].astype(int)].reshape(len(array), -1)
+            counts = np.concatenate([counts, where], axis=1)
+        found.append(counts)
+    return found[0], found[1]
 
 
 def _answers(target: Tensor, task: Task) -> np.ndarray:

@@ -127,6 +127,7 @@ class Patient:
 
     See `gradus.practice.doctor.examination.examine` for the meaning of each part. ``plain`` tells whether the loss of
     the network's output on a batch means something; of two players only their own step knows what is lowered.
+    ``implied`` is the loss inside an objective, where it has one.
     """
 
     network: nn.Module
@@ -141,6 +142,7 @@ class Patient:
     epochs: int = 10
     seed: int = 0
     plain: bool = True
+    implied: Callable[..., Any] | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], seed: int = 0) -> Patient:
@@ -180,6 +182,11 @@ class Patient:
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Every torch optimizer there is."""
         return list(optimizers_of(self.optimizer))
+
+    @property
+    def criterion(self) -> Callable[..., Any] | None:
+        """What compares outputs with targets: the loss, or the one inside the objective."""
+        return self.loss if self.loss is not None else self.implied
 
     @property
     def device(self) -> torch.device:

@@ -5,6 +5,7 @@ What a rule suspects, a treatment proves: a learning rate is too high if a tenth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,10 +15,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gradus.practice.doctor.patient import Patient, Source
+from gradus.practice.doctor.signals import ENDS, Rewired, Signal, of_network, signals, squashed
 
 __all__ = ["TREATMENTS", "Treatment"]
-
-ACTIVATIONS = (nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softsign, nn.Hardtanh, nn.LogSigmoid)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class _Prepared(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.scale_in, self.scale_out = network, inputs, outputs
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the network has, where a step or an objective asks for its parts."""
+        return of_network(super().__getattr__, self, name)
 
     def forward(self, *inputs: Any) -> Any:
         """Standardize, ask, rescale."""
@@ -120,27 +124,59 @@ def target_size(patient: Patient) -> float:
     return max(0.0, abs(float(torch.tensor(max(size, 1e-12)).log10())) - 0.5)
 
 
+@torch.no_grad()
 def _reinitialized(patient: Patient) -> Patient:
+    """Let layers draw their weights anew; weights that belong to no such layer are drawn where theirs are strange."""
     torch.manual_seed(patient.seed)
     for module in patient.network.modules():
+        own = list(module.parameters(recurse=False))
         reset = getattr(module, "reset_parameters", None)
-        if callable(reset) and any(True for _ in module.parameters(recurse=False)):
+        if callable(reset) and own:
             reset()
+            continue
+        for p in own:
+            if p.ndim == 2 and p.numel() > 8 and _loose_factor(p) > 0.45:
+                nn.init.xavier_uniform_(p)
     return patient
 
 
+def _log(factor: float) -> float:
+    return abs(math.log10(max(factor, 1e-6)))
+
+
+def _loose_factor(p: Tensor) -> float:
+    """Return how far the spread of a matrix is from Glorot's, as the log of a factor."""
+    usual = (2 / (p.shape[0] + p.shape[1])) ** 0.5
+    return _log(float(p.detach().double().pow(2).mean().sqrt()) / usual)
+
+
 def strange_weights(patient: Patient) -> float:
-    """Return how far the spread of weights is from one over the root of their fan-in, as the log of a factor."""
+    """Return how far the spread of weights is from one over the root of their fan-in, as the log of a factor.
+
+    Of layers with a known fan-in, and of recurrent weights; offsets count where they are large, such as those of a
+    normalization that let no rectifier fire.
+    """
     worst = 0.0
     for module in patient.network.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and module.weight.numel() > 8:
-            rows = module.weight.detach().double().reshape(len(module.weight), -1)
-            factor = float(rows.pow(2).mean().sqrt() * rows.shape[1] ** 0.5)
-            worst = max(worst, abs(float(torch.tensor(max(factor, 1e-6)).log10())) - 0.45)
-            bias = module.bias
-            if bias is not None and bias.numel():
-                worst = max(worst, float(bias.detach().abs().mean().clamp_min(1e-12).log10()) * 0.8 + 0.3)
+        known = isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase | nn.RNNCellBase)
+        normed = isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.modules.batchnorm._BatchNorm)
+        for name, p in module.named_parameters(recurse=False):
+            size = p.detach().double().pow(2).mean().sqrt() if p.numel() else torch.zeros(())
+            if "bias" in name and (known or normed) and p.numel():
+                worst = max(worst, float(size.clamp_min(1e-12).log10()) * 0.8 + 0.3)
+            elif known and p.ndim > 1 and p.numel() > 8:
+                worst = max(worst, _log(float(size) * p[0].numel() ** 0.5) - 0.45)
     return max(0.0, worst)
+
+
+def loose_weights(patient: Patient) -> float:
+    """Return how far weights that belong to no layer of torch's are from Glorot's spread, as the log of a factor."""
+    worst = 0.0
+    for module in patient.network.modules():
+        if not callable(getattr(module, "reset_parameters", None)):
+            found = [p for p in module.parameters(recurse=False) if p.ndim == 2 and p.numel() > 8]
+            worst = max([worst, *(_loose_factor(p) - 0.45 for p in found)])
+    return worst
 
 
 def _unregularized(patient: Patient) -> Patient:
@@ -190,24 +226,64 @@ def strange_optimizer(patient: Patient) -> float:
     return worst
 
 
-def _swap(patient: Patient, old: tuple[type, ...], new: Callable[[], nn.Module]) -> int:
-    """Replace hidden activations; one at the very end is the output's and stays."""
-    found = 0
-    last = list(patient.network.modules())[-1]
-    for module in patient.network.modules():
-        for name, child in list(module._modules.items()):
-            if isinstance(child, old) and child is not last:
-                module._modules[name] = new()
-                found += 1
-    return found
+def _without_penalty(patient: Patient) -> Patient | None:
+    """Train by the loss inside the objective alone."""
+    return None if patient.implied is None else replace(patient, objective=None, loss=patient.implied)
+
+
+def penalty(patient: Patient) -> float:
+    """Return one where most of the objective is not a loss of the outputs."""
+    if patient.implied is None:
+        return 0.0
+    batch = _first_batch(patient)
+    patient.network.eval()
+    whole = float(patient.measure(batch).detach())
+    with torch.no_grad():
+        inner = float(patient.implied(patient.forward(batch), patient.target(batch)))
+    return min(1.0, 2 * max(0.0, whole - inner) / max(abs(whole), 1e-12))
+
+
+def _first_batch(patient: Patient) -> Any:
+    return next(iter(patient.train.batches(torch.Generator().manual_seed(0))))
+
+
+def _heard(patient: Patient) -> list[Signal]:
+    """Return the activations of the patient; none of a network that cannot be asked."""
+    try:
+        return signals(patient, _first_batch(patient))
+    except Exception:
+        return []
+
+
+def _exchanged(
+    patient: Patient, kinds: tuple[str, ...], other: Callable[[int, Tensor, Callable[[Any], Any]], Any]
+) -> Patient | None:
+    """Exchange hidden activations; one that gives the output stays."""
+    found = _heard(patient)
+    kept = frozenset(i for i, signal in enumerate(found) if signal.last)
+    if not any(s.kind in kinds and not s.last for s in found):
+        return None
+    return replace(patient, network=Rewired(patient.network, kinds, other, kept))
 
 
 def _rectified(patient: Patient) -> Patient | None:
-    return patient if _swap(patient, (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh), nn.ReLU) else None
+    return _exchanged(patient, tuple(ENDS), lambda index, x, plain: torch.relu(x))
 
 
 def _leaky(patient: Patient) -> Patient | None:
-    return _reinitialized(patient) if _swap(patient, (nn.ReLU, nn.ReLU6), lambda: nn.LeakyReLU(0.1)) else None
+    leaky = _exchanged(patient, ("relu", "relu6"), lambda index, x, plain: nn.functional.leaky_relu(x, 0.1))
+    return None if leaky is None else _reinitialized(leaky)
+
+
+def _calmed(patient: Patient) -> Patient | None:
+    """Divide what goes into squashing functions by its size at the start."""
+    sizes = [signal.spread for signal in _heard(patient)]
+    return _exchanged(patient, tuple(ENDS), lambda index, x, plain: plain(x / sizes[min(index, len(sizes) - 1)]))
+
+
+def saturated(patient: Patient) -> float:
+    """Return one where most values of a hidden squashing function sit at its ends before training."""
+    return float(any(True for _ in squashed(_heard(patient))))
 
 
 def _plain_step(patient: Patient) -> Patient | None:
@@ -276,6 +352,20 @@ def meant(patient: Patient) -> bool:
     return 0 < first < len(moved) and all(moved[first:])
 
 
+@torch.no_grad()
+def as_drawn(patient: Patient) -> bool:
+    """Whether most frozen weights are as layers draw them, uniform within the usual bound, and so never trained."""
+    found = []
+    for module in patient.network.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            w, bound = module.weight, module.weight[0].numel() ** -0.5
+            if not w.requires_grad and w.numel() >= 30:
+                spread = float(w.double().std()) / (bound / 3**0.5)
+                inside = 0.9 * bound < float(w.abs().max()) <= 1.0001 * bound
+                found.append(inside and abs(spread - 1) < max(0.05, 2.5 / w.numel() ** 0.5))
+    return sum(found) > 0.5 * len(found)
+
+
 def _shuffled(patient: Patient) -> Patient | None:
     return _reloaded(patient, patient.train.loader.batch_size or 1) if unshuffled(patient) else None
 
@@ -295,7 +385,7 @@ def _has_step(patient: Patient) -> float:
 
 
 def _squashing(patient: Patient) -> float:
-    n = sum(isinstance(m, nn.Sigmoid | nn.Tanh | nn.Softsign) for m in patient.network.modules())
+    n = sum(signal.kind in ENDS and not signal.last for signal in _heard(patient))
     return 0.8 if n >= 3 else 0.4 if n == 2 else 0.0
 
 
@@ -303,8 +393,10 @@ TREATMENTS: tuple[Treatment, ...] = (
     Treatment("unnormalized_inputs", "with standardized inputs", _standardized, lambda p: min(1.0, off_scale(p))),
     Treatment("target_scale", "with standardized targets", _rescaled, lambda p: min(1.0, target_size(p))),
     Treatment("initialization_scale", "with the layers' own initialization", _reinitialized,
-              lambda p: min(1.0, 1.5 * strange_weights(p))),
+              lambda p: min(1.0, 1.5 * max(strange_weights(p), 0.7 * loose_weights(p)))),
+    Treatment("saturated_units", "with smaller numbers before the squashing units", _calmed, saturated),
     Treatment("excessive_regularization", "without weight decay and dropout", _unregularized, penalties),
+    Treatment("excessive_regularization", "without what the objective adds to the loss", _without_penalty, penalty),
     Treatment("optimizer_settings", "with the optimizer's usual settings", _default_optimizer, strange_optimizer),
     Treatment("frozen_parameters", "with every parameter trained", _all_parameters, left_out),
     Treatment("label_order", "with shuffled rows", _shuffled, lambda p: 0.9 * unshuffled(p)),

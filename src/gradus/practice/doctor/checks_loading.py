@@ -1,0 +1,82 @@
+"""Stage one, goes on: how rows are fetched. Fetching a row must not change the rows that are kept."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient, Source, parts_of
+
+__all__ = ["check_loading"]
+
+LOOKED = 12
+
+
+def check_loading(patient: Patient) -> Iterator[Finding]:
+    """Yield loaders whose rows are others each time they are fetched, though every draw is the same."""
+    for source in (patient.train, patient.valid):
+        found = None if source is None else _fetched_twice(source)
+        if source is not None and found:
+            yield Finding("shared_state", f"{source.name} loader", found, 0.93)
+            return
+
+
+def _fetched_twice(source: Source) -> str:
+    held = getattr(source.loader, "dataset", None)
+    if not isinstance(held, Dataset) or isinstance(held, IterableDataset) or not hasattr(held, "__len__"):
+        return ""
+    count = min(LOOKED, len(held))
+    places = [k * len(held) // count for k in range(count)] if count else []
+    before = _kept(held)
+    first = [_fetch(held, k) for k in places]
+    second = [_fetch(held, k) for k in places]
+    changed = [name for name, value in _kept(held).items() if name in before and before[name] != value]
+    other = sum(not _equal(a, b) for a, b in zip(first, second, strict=True))
+    if not changed or other < 0.8 * count:
+        return ""
+    sizes = [float(rows[0][0].double().abs().mean()) for rows in (first, second) if rows[0]]
+    moved = f" (mean size {sizes[0]:.3g}, then {sizes[1]:.3g})" if len(sizes) == 2 else ""
+    return f"fetching a row changes {changed[0]} in place: {other} of {count} rows are others the second time{moved}"
+
+
+def _fetch(held: Any, index: int) -> tuple[Tensor, ...]:
+    """Return a copy of one row, under the same draws each time."""
+    torch.manual_seed(index)
+    random.seed(index)
+    np.random.seed(index)  # noqa: NPY002 - the user's dataset may draw from it
+    return tuple(part.detach().clone() for part in parts_of(held[index]))
+
+
+def _equal(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> bool:
+    return len(a) == len(b) and all(
+        p.shape == q.shape and torch.equal(p.nan_to_num(), q.nan_to_num()) for p, q in zip(a, b, strict=True)
+    )
+
+
+def _kept(held: Any) -> dict[str, float]:
+    """Return a number for each array or tensor that a dataset keeps, and those inside it, by name."""
+    found: dict[str, float] = {}
+    waiting: list[tuple[str, Any]] = [("", held)]
+    while waiting and len(found) < 50:
+        name, owner = waiting.pop()
+        for key, value in [*getattr(owner, "__dict__", {}).items()]:
+            place = f"{name}.{key}".lstrip(".")
+            if isinstance(owner, Subset | ConcatDataset) and key in ("dataset", "datasets"):
+                inner = value if isinstance(value, list) else [value]
+                waiting += [(place, one) for one in inner]
+                continue
+            if isinstance(value, Dataset):
+                waiting.append((place, value))
+            for k, part in enumerate(value[:8] if isinstance(value, list | tuple) else (value,)):
+                if isinstance(part, np.ndarray) and part.dtype.kind in "fiu":
+                    found[f"{place}[{k}]" if part is not value else place] = float(np.nansum(part.astype(np.float64)))
+                elif isinstance(part, Tensor) and part.numel():
+                    found[f"{place}[{k}]" if part is not value else place] = float(part.double().nansum())
+    return found

@@ -1,0 +1,101 @@
+"""Stage three: what simple models say of training and validation rows, apart and across."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.judge import reference_skill
+from gradus.practice.doctor.patient import Patient, Source
+from gradus.practice.doctor.task import Task
+
+__all__ = ["Parts", "check_parts", "skill_of_parts"]
+
+LEAST = 40
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Skill of simple models, the best of them, with the rows they learn from and those they are judged by.
+
+    Attributes
+    ----------
+    across : float
+        From training to validation rows.
+    train : float
+        From three quarters of the training rows to the fourth.
+    valid : float
+        From one half of the validation rows to the other.
+    """
+
+    across: float
+    train: float
+    valid: float
+
+
+def _source(rows: tuple[Tensor, ...], name: str) -> Source:
+    return Source(rows, 256, name)
+
+
+def _best(patient: Patient, task: Task, train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> float:
+    asked = replace(patient, train=_source(train, "train"), valid=_source(valid, "valid"))
+    found = [v for v in reference_skill(asked, task).values() if math.isfinite(v)]
+    return max(found) if found else math.nan
+
+
+def skill_of_parts(patient: Patient, task: Task) -> Parts | None:
+    """Return what simple models reach within and across the parts; None of too few rows."""
+    if patient.valid is None:
+        return None
+    train, valid = patient.train.rows(1500), patient.valid.rows(1500)
+    three, half = 3 * len(train[0]) // 4, len(valid[0]) // 2
+    if len(train[0]) - three < LEAST or half < LEAST:
+        return None
+    known, rest = tuple(p[:three] for p in train), tuple(p[three:] for p in train)
+    return Parts(
+        _best(patient, task, known, valid),
+        _best(patient, task, known, rest),
+        _best(patient, task, tuple(p[:half] for p in valid), tuple(p[half:] for p in valid)),
+    )
+
+
+def check_parts(parts: Parts, skill: float, loads: bool) -> Iterator[Finding]:
+    """Yield what the three numbers say.
+
+    Parameters
+    ----------
+    parts : Parts
+        Skill of simple models.
+    skill : float
+        Skill of the trained network on validation rows.
+    loads : bool
+        Whether training rows come from a loader, which may change them on purpose.
+    """
+    across, train, valid = parts.across, parts.train, parts.valid
+    shown = (
+        f"simple models reach skill {across:.2f} from training to validation rows, "
+        f"{train:.2f} within the training rows, {valid:.2f} within the validation rows"
+    )
+    low = not math.isfinite(skill) or skill < max(0.1, 0.6 * valid)
+    if not (math.isfinite(across) and math.isfinite(train) and math.isfinite(valid)):
+        return
+    if valid > 0.25 and across < 0.3 * valid and low:
+        if train > 0.25 and train > 0.5 * valid:
+            yield Finding("inconsistent_preparation", "train and valid", f"{shown}: the parts differ", 0.85)
+        elif across < 0.08:
+            yield Finding("shuffled_pairs", "train", f"{shown}: training pairs do not belong together", 0.93)
+        else:
+            yield Finding("destructive_augmentation" if loads else "label_noise", "train", shown, 0.6)
+    elif train > 0.25 and across < 0.2 * train and valid < 0.2 * train and low:
+        yield Finding("shuffled_pairs", "valid", f"{shown}: validation pairs do not belong together", 0.8)
+    elif max(across, train, valid) < 0.05 and (not math.isfinite(skill) or skill < 0.04):
+        yield Finding("shuffled_pairs", "train and valid", f"{shown}: targets do not depend on inputs", 0.7)
+    elif across > 0.15 and train < 0.65 * across and across - train > 0.12:
+        seen = f"{shown}: training targets agree less with their inputs than validation targets"
+        yield Finding("label_noise", "train targets", seen, 0.55 if loads else 0.8)
+    elif valid - across > 0.35 and valid > 0.4 and (not math.isfinite(skill) or skill < 0.5 * valid):
+        yield Finding("destructive_augmentation", "train", shown, 0.6)

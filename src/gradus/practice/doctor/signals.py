@@ -1,0 +1,177 @@
+"""Activations, wherever they are called: as modules, functions or methods; heard, and exchanged for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gradus.practice.doctor.patient import Patient
+
+__all__ = ["ENDS", "Rewired", "Signal", "of_network", "signals", "silent", "squashed"]
+
+# Where a squashing function ends.
+ENDS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0), "hardtanh": (-1.0, 1.0)}
+RECTIFIED = ("relu", "relu6")
+
+
+@dataclass
+class Signal:
+    """What one call of an activation gave.
+
+    Attributes
+    ----------
+    kind : str
+        ``relu``, ``tanh`` ...
+    behind : str
+        The layer that was called last before it.
+    dead : float
+        Share of the units that are zero for every example (of a rectifier).
+    saturated : float
+        Share of the values within a hundredth of an end (of a squashing function).
+    spread : float
+        Root mean square of what went in.
+    last : bool
+        Whether it gives the network's output.
+    """
+
+    kind: str
+    behind: str
+    units: int
+    dead: float
+    saturated: float
+    spread: float
+    last: bool = False
+
+
+def kind_of(function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> str:
+    """Return which activation a torch function is; empty for all others."""
+    name = getattr(function, "__name__", "").rstrip("_")
+    if name in ("clamp", "clip", "clamp_min"):
+        low = named.get("min", arguments[1] if len(arguments) > 1 else None)
+        high = named.get("max", arguments[2] if len(arguments) > 2 else None)
+        return "relu" if isinstance(low, int | float) and low == 0 and high is None else ""
+    return name if name in ENDS or name in RECTIFIED else ""
+
+
+class _Mode(TorchFunctionMode):
+    """Hand each activation's input and output to a function, which may answer in its place."""
+
+    def __init__(self, answer: Callable[[int, str, Any, Callable[[Any], Any]], Any]) -> None:
+        super().__init__()
+        self.answer, self.count = answer, 0
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        named = named or {}
+        kind = kind_of(function, arguments, named)
+        if not kind or not arguments or not isinstance(arguments[0], Tensor):
+            return function(*arguments, **named)
+        self.count += 1
+        return self.answer(self.count - 1, kind, arguments[0], lambda x: function(x, *arguments[1:], **named))
+
+
+@torch.no_grad()
+def signals(patient: Patient, batch: Any) -> list[Signal]:
+    """Return what each activation gives for a batch, in order; of a loop's many calls the first sixty."""
+    found: list[Signal] = []
+    given: list[Tensor] = []
+    behind = ["input"]
+    names = {id(m): n for n, m in patient.network.named_modules()}
+
+    def listen(index: int, kind: str, x: Tensor, plain: Callable[[Any], Any]) -> Any:
+        before = x.detach().clone() if index < 60 else x
+        y = plain(x)
+        if index >= 60 or y.ndim < 2 or y.numel() == 0:
+            return y
+        axis = 1 if y.ndim in (2, 4) else -1
+        units = y.transpose(0, axis).reshape(y.shape[axis], -1)
+        dead = float((units.abs().max(1).values == 0).double().mean()) if kind in RECTIFIED else 0.0
+        low, high = ENDS.get(kind, (-torch.inf, torch.inf))
+        near = 0.01 * (high - low) if kind in ENDS else 0.0
+        ends = float(((y < low + near) | (y > high - near)).double().mean()) if kind in ENDS else 0.0
+        size = float(before.double().pow(2).mean().sqrt())
+        found.append(Signal(kind, behind[0], y.shape[axis], dead, ends, size))
+        given.append(y.clone())
+        return y
+
+    def called(module: nn.Module, *_: Any) -> None:
+        behind[0] = names[id(module)]
+
+    leaves = [m for m in patient.network.modules() if next(m.parameters(recurse=False), None) is not None]
+    handles = [m.register_forward_pre_hook(called) for m in leaves]
+    mode = patient.network.training
+    patient.network.eval()
+    try:
+        with _Mode(listen):
+            output = patient.forward(batch)
+    finally:
+        patient.network.train(mode)
+        for handle in handles:
+            handle.remove()
+    for signal, value in zip(found, given, strict=True):
+        ours = isinstance(output, Tensor) and value.numel() == output.numel()
+        signal.last = ours and torch.equal(value.reshape(-1), output.reshape(-1))
+    return found
+
+
+def of_network(own: Callable[[str], Any], wrapper: nn.Module, name: str) -> Any:
+    """Return an attribute of a wrapper, or else of the network inside."""
+    try:
+        return own(name)
+    except AttributeError:
+        if name == "network":
+            raise
+        return getattr(wrapper._modules["network"], name)
+
+
+class Rewired(nn.Module):
+    """A network whose hidden activations are others.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network.
+    kinds : tuple of str
+        The activations to exchange.
+    other : callable
+        ``(index, x, plain) -> tensor`` in their place.
+    kept : collection of int
+        Calls to leave as they are, by their number in a pass.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        kinds: tuple[str, ...],
+        other: Callable[[int, Tensor, Callable[[Any], Any]], Any],
+        kept: frozenset[int] = frozenset(),
+    ) -> None:
+        super().__init__()
+        self.network, self.kinds, self.other, self.kept = network, kinds, other, kept
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the network has, where a step or an objective asks for its parts."""
+        return of_network(super().__getattr__, self, name)
+
+    def forward(self, *inputs: Any) -> Any:
+        """Ask the network, its activations exchanged."""
+
+        def answer(index: int, kind: str, x: Tensor, plain: Callable[[Any], Any]) -> Any:
+            return self.other(index, x, plain) if kind in self.kinds and index not in self.kept else plain(x)
+
+        with _Mode(answer):
+            return self.network(*inputs)
+
+
+def squashed(found: list[Signal]) -> Iterator[Signal]:
+    """Yield hidden squashing functions most of whose values sit at the ends."""
+    yield from (s for s in found if s.kind in ENDS and not s.last and s.saturated > 0.7)
+
+
+def silent(found: list[Signal]) -> Iterator[Signal]:
+    """Yield hidden rectifiers most of whose units never fire."""
+    yield from (s for s in found if s.kind in RECTIFIED and not s.last and s.dead > 0.9 and s.units > 1)
