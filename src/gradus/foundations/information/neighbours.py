@@ -21,7 +21,6 @@ from gradus.core.errors import InputError, SettingError
 __all__ = ["knn_entropy", "knn_kl", "knn_mutual_information", "knn_mutual_information_discrete"]
 
 Floats = NDArray[np.float64]
-COPY = np.nextafter(0, 1)  # a radius within which there are only copies
 TIES = "rows that repeat are not of a density: add noise below what was measured, or use tables of counts"
 
 
@@ -80,17 +79,6 @@ def _reach(ordered: Floats, values: Floats, radii: Floats) -> NDArray[np.int64]:
     while (less := padded[end] - values >= radii).any():
         end = end - less
     return end
-
-
-def _copies(rows: Floats, radii: Floats, groups: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """Count the rows equal to each whose radius is zero (of its own group), itself included; elsewhere say one."""
-    found = np.ones(len(rows), dtype=np.int64)
-    tied = radii <= 0
-    if tied.any():
-        whole = rows if groups is None else np.column_stack([rows, groups])
-        _, numbers, counts = np.unique(whole[tied], axis=0, return_inverse=True, return_counts=True)
-        found[tied] = counts[numbers]  # a copy's radius is zero too
-    return found
 
 
 def knn_entropy(x: ArrayLike | Tensor, *, k: int = 3) -> float:
@@ -193,8 +181,8 @@ def knn_mutual_information(x: ArrayLike | Tensor, y: ArrayLike | Tensor, *, k: i
     .. math:: \hat I = \psi(k) + \psi(N) - \frac1N \sum_i [\psi(n_x(i) + 1) + \psi(n_y(i) + 1)]
 
     with :math:`n_x(i)` the samples that lie nearer in x alone than the k-th neighbour lies in both. The errors of the
-    three entropies cancel for the most part: of independent x and y the estimate is near zero at any n. Where a sample
-    has k copies or more, they are counted, in both and in each, as of discrete values.
+    three entropies cancel for the most part: of independent x and y the estimate is near zero at any n. Where
+    more than k samples lie as near as the k-th, since values repeat, all are counted, as of discrete ones.
 
     Parameters
     ----------
@@ -235,9 +223,12 @@ def knn_mutual_information(x: ArrayLike | Tensor, y: ArrayLike | Tensor, *, k: i
     first, second = _scaled(first), _scaled(second)
     joint = np.hstack([first, second])
     radii = cKDTree(joint).query(joint, [k + 1], p=np.inf)[0][:, 0]
-    known = np.where(radii > 0, k, _copies(joint, radii))
-    radii = np.maximum(radii, COPY)
-    counts = digamma(_within(first, radii)) + digamma(_within(second, radii))  # a row counts itself: n_x + 1
+    inside = _within(joint, np.nextafter(radii, np.inf))  # a row counts itself, here and below
+    tied = inside > k + 1
+    reach = np.where(tied, np.nextafter(radii, np.inf), radii)
+    alone = [_within(part, reach) for part in (first, second)]
+    known = np.where(tied, inside, k)
+    counts = digamma(alone[0]) + digamma(alone[1])  # of n_x + 1
     return float(digamma(n) + (digamma(known) - counts).mean())
 
 
@@ -248,7 +239,8 @@ def knn_mutual_information_discrete(x: ArrayLike | Tensor, labels: Any, *, k: in
 
     with :math:`N_{y_i}` the samples of the same label, and :math:`m_i` those of any label that lie within the distance
     of the k-th neighbour of the same label. Of a label with k samples or fewer, all the others of it are neighbours;
-    one with a single sample says nothing and is left out. Where a sample has k copies or more, they are counted.
+    one with a single sample says nothing and is left out. Where more than k lie as near as the k-th, since
+    values repeat, all are counted.
 
     Parameters
     ----------
@@ -287,16 +279,16 @@ def knn_mutual_information_discrete(x: ArrayLike | Tensor, labels: Any, *, k: in
         raise InputError(f"labels of shape ({len(rows)},)", str(kinds.shape), "pass one label for each row of x")
     _, numbers, sizes = np.unique(kinds, return_inverse=True, return_counts=True)
     kept = sizes[numbers] > 1
-    rows, numbers = _scaled(rows[kept]), numbers[kept]
-    if len(rows) == 0:
+    if not kept.any():
         raise InputError("a label with two samples or more", "none", "use knn_mutual_information for numbers")
+    rows, numbers = _scaled(rows[kept]), numbers[kept]
     _check_k(k, len(rows))
-    radii, used = np.empty(len(rows)), np.minimum(k, sizes[numbers] - 1)
+    radii, used = np.empty(len(rows)), np.empty(len(rows), dtype=np.int64)
     for kind in np.unique(numbers):
         members = numbers == kind
-        near = cKDTree(rows[members]).query(rows[members], [used[members][0] + 1], p=np.inf)[0][:, 0]
-        radii[members] = near
-    used = np.where(radii > 0, used, _copies(rows, radii, numbers))
-    inside = _within(rows, np.maximum(radii, COPY))  # itself stands for the neighbour at the radius, which is one of m
-    terms = digamma(used) - digamma(sizes[numbers]) - digamma(inside)
+        own, near = rows[members], min(k, int(members.sum()) - 1)
+        # The ball is closed, unlike that of two continuous ones: the neighbour at the radius is one of m.
+        radii[members] = np.nextafter(cKDTree(own).query(own, [near + 1], p=np.inf)[0][:, 0], np.inf)
+        used[members] = _within(own, radii[members]) - 1
+    terms = digamma(used) - digamma(sizes[numbers]) - digamma(_within(rows, radii) - 1)
     return float(digamma(len(rows)) + terms.mean())
