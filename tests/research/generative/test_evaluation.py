@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from gradus.applications.vision import ImageClassifier
 from gradus.core.errors import InputError
+from gradus.research.autoregressive import FVBN, MADE, NADE, PixelCNN
 from gradus.research.generative import GAN, VAE, SigmoidBeliefNet
 from gradus.research.generative.evaluation import (
     bits_per_dimension,
@@ -25,6 +26,7 @@ from gradus.research.generative.evaluation import (
     nearest_rows,
     precision_recall,
 )
+from gradus.research.inference import BernoulliMixture, GaussianMixture
 
 
 def clusters(n, which=range(6), seed=0):
@@ -196,6 +198,44 @@ def test_held_out_likelihood_says_what_it_is():
     gan = GAN(hidden=(8,), max_epochs=1, random_state=0).fit(X[:100].reshape(100, -1))
     with pytest.raises(InputError, match="an estimator with score_samples"):
         held_out_likelihood(gan, X[:5].reshape(5, -1))
+
+
+BITS = (load_digits().images > 7).astype(float)
+ONCE = {"max_epochs": 1, "random_state": 0}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        FVBN(**ONCE),
+        NADE(hidden=4, **ONCE),
+        MADE(hidden=(4,), **ONCE),
+        PixelCNN(features=4, depth=1, first=3, **ONCE),
+        BernoulliMixture(n_components=2, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_exact_likelihoods_of_bits_are_probabilities(model):
+    found = held_out_likelihood(model.fit(BITS[:100]), BITS[100:130])
+    assert found.kind == "exact log-probability" and found.gain is None
+    assert found.bits == pytest.approx(-model.score(BITS[100:130]) / (64 * math.log(2)))
+    with pytest.raises(InputError, match="step for densities alone"):
+        held_out_likelihood(model, BITS[100:130], step=1.0)
+
+
+def test_dequantization_is_stated_and_asked_for():
+    X = load_digits().images.reshape(-1, 64)
+    rows = dequantize(X, levels=17, random_state=0)
+    model = GaussianMixture(covariance="diag", random_state=0).fit(rows[:1000])
+    assert held_out_likelihood(model, rows[1000:]).kind == "exact log-density in the units of the rows"
+    found = held_out_likelihood(model, rows[1000:], step=1 / 17)
+    assert found.kind.endswith("rows dequantized by steps of 0.0588235")
+    # the same in other units: bits do not depend on them, and are more than none
+    other = GaussianMixture(covariance="diag", random_state=0).fit(rows[:1000] * 17)
+    assert held_out_likelihood(other, rows[1000:] * 17, step=1.0).bits == pytest.approx(found.bits, abs=1e-6)
+    assert found.bits == pytest.approx(-found.nats / (64 * math.log(2)) + math.log2(17)) and 0 < found.bits < 5
+    with pytest.raises(InputError, match="dequantized rows where step is given"):
+        held_out_likelihood(model, X[1000:] / 17, step=1 / 17)
 
 
 def test_features_of_a_classifier_tell_digits_from_noise():

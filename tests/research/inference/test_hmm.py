@@ -348,6 +348,12 @@ def test_criteria_count_free_parameters():
     assert model.bic(sequences) == pytest.approx(-2 * total + free * np.log(steps))
 
 
+def test_constant_sequences_do_no_harm():
+    for covariance in ("full", "diag", "spherical", "tied"):
+        model = HiddenMarkovModel(n_states=2, covariance=covariance, random_state=0).fit([np.full((20, 2), 5.0)])
+        assert np.isfinite(model.score([np.full((5, 2), 5.0)]))
+
+
 def test_more_starts_are_no_worse_and_posteriors_decode():
     sequences, _ = noisy_levels()
     one = HiddenMarkovModel(n_states=3, random_state=1, max_iter=5, tolerance=0.0).fit(sequences)

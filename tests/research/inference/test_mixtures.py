@@ -323,6 +323,27 @@ def test_exhibits_of_a_table_have_the_columns_names():
     assert list(table.columns) == ["component", *frame.columns]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_components_than_different_rows(kind):
+    """Constant rows leave components without any; they stay as wide as the floor says."""
+    model = GaussianMixture(n_components=3, covariance=kind, random_state=0).fit(np.full((12, 2), 5.0))
+    assert np.isfinite(model.score_samples([[5.0, 5.0]])).all()
+    np.testing.assert_allclose(model.sample(4, random_state=0), 5.0, atol=0.01)
+    few = np.repeat(load_iris().data[:2], 10, 0)
+    assert np.isfinite(GaussianMixture(n_components=4, covariance=kind, random_state=0).fit(few).score(few))
+
+
+def test_a_row_that_no_component_can_give_has_the_prior_for_its_posterior():
+    X = np.array([[1.0, 0.0, 0.0]] * 6 + [[0.0, 1.0, 0.0]] * 2)
+    model = BernoulliMixture(n_components=2, smoothing=0.0, random_state=0).fit(X)
+    rows = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    assert np.isneginf(model.score_samples(rows)[0])
+    found = model.predict_proba(rows)
+    np.testing.assert_allclose(found[0], model.weights_)
+    np.testing.assert_allclose(found.sum(1), 1)
+    assert found[1].max() == pytest.approx(1)
+
+
 def test_wrong_input_gets_a_sentence():
     X = load_iris().data
     with pytest.raises(InputError, match="singular one of component 0; raise floor"):

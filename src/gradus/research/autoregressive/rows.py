@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -73,6 +73,8 @@ class DiscreteRows(DensityMixin, UnsupervisedEstimator):
         "rows made bits: cut at half a full pixel (threshold), drawn once (fixed) or anew each step (resample)",
     )
     pixel_scale: float | None = option(None, "value of a full pixel; none: 1, or what the largest value tells", above=0)
+
+    _discrete_rows: ClassVar[bool] = True  # they have probabilities, not densities
 
     @abstractmethod
     def _learn_levels(self, rows: Tensor) -> tuple[int, float]:

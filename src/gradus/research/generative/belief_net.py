@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class BeliefEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Drawing
 
     A subclass gives the network (`_build`) and the loss or the players.
     """
+
+    _discrete_rows: ClassVar[bool] = True  # they have probabilities, not densities
 
     hidden: tuple[int, ...] = option((200,), "binary units of each layer, from the rows up", unit="units", low=1)
     bound_samples: int = option(100, "draws a row of the bound that score_samples returns", unit="draws", low=1)

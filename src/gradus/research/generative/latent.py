@@ -150,6 +150,11 @@ class RowLikelihood(DrawingEstimator):
         return GaussianLikelihood(location, torch.from_numpy(self.scale_), self.spread)
 
     @property
+    def _discrete_rows(self) -> bool:
+        """Whether rows have probabilities; otherwise they have densities."""
+        return self.likelihood_ != "gaussian"
+
+    @property
     def _resampled(self) -> float | None:
         """The value of a full pixel where each step draws bits anew."""
         return self.full_ if self.binarize == "resample" else None

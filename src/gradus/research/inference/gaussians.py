@@ -156,9 +156,11 @@ def gaussian_mixture_init(
         second[j] = weighted.T @ rest if wide else (weighted * rest).sum(0)
     total = (X.double() - X.double().mean(0)).square().mean(0)
     spread = total.diag() if wide else total
-    old = _formed(spread.expand_as(second), counts / counts.sum(), covariance)
+    weights = counts / counts.sum()
+    # a component without rows begins as wide as all of them
+    old = _floored(_formed(spread.expand_as(second), weights, covariance), covariance, floor, d)
     moments = Moments(counts, torch.zeros_like(means), second, means, torch.zeros(()))
-    return maximize_gaussians(moments, GaussianMixtureState(counts / counts.sum(), means, old), covariance, floor)
+    return maximize_gaussians(moments, GaussianMixtureState(weights, means, old), covariance, floor)
 
 
 def gaussian_mixture_step(
@@ -240,11 +242,7 @@ def maximize_gaussians(
     else:
         spread = second / share[:, None] - shift.square()
     found = _formed(spread, torch.where(held, weights, 0.0), covariance)
-    added = torch.as_tensor(floor, dtype=torch.float64, device=means.device)
-    if covariance in ("full", "tied"):
-        found = found + torch.diag_embed(added.expand(means.shape[1]))
-    else:
-        found = found.clamp(min=0) + (added if covariance == "diag" else added.mean())
+    found = _floored(found, covariance, floor, means.shape[1])
     if covariance != "tied":
         found = torch.where(held.reshape(-1, *[1] * (found.ndim - 1)), found, old.covariances)
     return GaussianMixtureState(weights, means, found)
@@ -254,6 +252,14 @@ def _formed(spread: Tensor, weights: Tensor, covariance: Covariance) -> Tensor:
     if covariance == "tied":
         return (spread * weights[:, None, None]).sum(0) / weights.sum()
     return spread.mean(1) if covariance == "spherical" else spread
+
+
+def _floored(found: Tensor, covariance: Covariance, floor: float | Tensor, columns: int) -> Tensor:
+    """Return covariances with the floor added to each variance."""
+    added = torch.as_tensor(floor, dtype=torch.float64, device=found.device)
+    if covariance in ("full", "tied"):
+        return found + torch.diag_embed(added.expand(columns))
+    return found.clamp(min=0) + (added if covariance == "diag" else added.mean())
 
 
 def exact_enough(state: GaussianMixtureState, scales: Scales, X: Tensor) -> bool:

@@ -263,6 +263,11 @@ class HiddenMarkovModel(DensityMixin, Estimator):
         family = MixtureFamily(components=weights.shape[1], covariance=self.covariance_)
         return HiddenMarkovState(chain, MixtureParameters(weights, means, covariances)), family
 
+    @property
+    def _discrete_rows(self) -> bool:
+        """Whether sequences have probabilities; otherwise they have densities."""
+        return self.emission_ == "categorical"
+
     # -- answers -------------------------------------------------------------------------------------------------
 
     def _logs(self, X: Any, lengths: Any) -> tuple[Chain, Tensor, Layout, bool]:

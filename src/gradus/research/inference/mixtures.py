@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import log
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -158,8 +158,14 @@ class MixtureEstimator(DensityMixin, Estimator):
         return self._answer(X, lambda joint: joint.argmax(1))
 
     def predict_proba(self, X: Any) -> Floats:
-        """Return the posterior of each component, shape (n, n_components)."""
-        return self._answer(X, lambda joint: joint.softmax(1))
+        """Return the posterior of each component, shape (n, n_components); of a row that none can give, the prior."""
+        prior = torch.tensor(self.weights_) if hasattr(self, "weights_") else torch.empty(0)
+
+        def posterior(joint: Tensor) -> Tensor:
+            impossible = joint.isneginf().all(1, keepdim=True)
+            return torch.where(impossible, prior, joint.softmax(1))
+
+        return self._answer(X, posterior)
 
     def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
         """Fit, and return the most probable component of each row."""
@@ -333,6 +339,8 @@ class BernoulliMixture(MixtureEstimator):
     ----------
     Goodfellow et al. 2016, §3.9.6, §19.2; Larochelle & Murray 2011, table 1 (500 components on binarized MNIST).
     """
+
+    _discrete_rows: ClassVar[bool] = True  # they have probabilities, not densities
 
     precision: Literal["float64", "float32"] = option("float32", "numbers in the E-step; parameters are float64")
     smoothing: float = option(0.5, "pseudo-rows, like the average row, in each component", unit="rows", low=0)

@@ -94,7 +94,7 @@ class HeldOutLikelihood(NamedTuple):
     bits : float or None
         Bits a dimension, where rows have probabilities or the step of their values was told.
     kind : str
-        What the number is: exact or a bound, of probabilities or densities.
+        What the number is: exact or a bound, of probabilities or densities, and by which step rows were dequantized.
     rows : ndarray of shape (n,)
         Each row's own.
     gain : float or None
@@ -131,7 +131,8 @@ def held_out_likelihood(
     Raises
     ------
     InputError
-        If the estimator gives no likelihood, or none that is exact.
+        If the estimator gives no likelihood, or none that is exact; if a step is given for rows that have probabilities
+        or that were not dequantized.
 
     Examples
     --------
@@ -151,6 +152,9 @@ def held_out_likelihood(
     if not hasattr(estimator, method):
         mend = "judge it by its samples" if not exact else "leave exact out"
         raise InputError(f"an estimator with {method}", type(estimator).__name__, mend)
+    discrete = bool(getattr(estimator, "_discrete_rows", False))
+    if step is not None:
+        _check_step(X, step, discrete=discrete)
     draws = samples if samples is not None else getattr(estimator, "bound_samples", None)
     bounded = not exact and draws is not None
     keywords = {"samples": draws} if bounded else {}
@@ -158,13 +162,25 @@ def held_out_likelihood(
     gain = None
     if bounded and draws is not None and draws > 1:
         gain = float(rows.mean() - estimator.score_samples(X, samples=draws // 2).mean())
-    kinds = ("bernoulli", "categorical", "discretized_logistic")
-    discrete = getattr(estimator, "likelihood_", "bernoulli" if bounded or exact else "") in kinds
     what = "log-probability" if discrete else "log-density in the units of the rows"
-    prefix = f"lower bound by {draws} draws on the " if bounded else ("exact " if exact else "")
+    prefix = f"lower bound by {draws} draws on the " if bounded else "exact "
+    suffix = "" if step is None else f", of rows dequantized by steps of {step:g}"
     half = math.inf
     if len(rows) > 1:
         half = float(student.ppf(0.975, len(rows) - 1) * rows.std(ddof=1) / math.sqrt(len(rows)))
-    nats, size = float(rows.mean()), int(np.prod(np.shape(X)[1:]))
-    bits = bits_per_dimension(nats, size, step=step) if discrete or step is not None else None
-    return HeldOutLikelihood(nats, nats - half, nats + half, bits, prefix + what, rows, gain)
+    nats = float(rows.mean())
+    bits = None
+    if discrete or step is not None:
+        size = int(np.prod(getattr(estimator, "row_shape_", None) or np.shape(X)[1:]))
+        bits = bits_per_dimension(nats, size, step=step)
+    return HeldOutLikelihood(nats, nats - half, nats + half, bits, prefix + what + suffix, rows, gain)
+
+
+def _check_step(X: Any, step: float, *, discrete: bool) -> None:
+    """Refuse a step where it has no meaning: of probabilities, or of rows that still lie on the grid."""
+    if discrete:
+        raise InputError("step for densities alone", "rows that have probabilities", "leave step out")
+    places = np.asarray(X, dtype=np.float64) / step
+    if np.abs(places - places.round()).max() < 1e-6:
+        mend = "add uniform noise of the width of a step, in training and here: dequantize does"
+        raise InputError("dequantized rows where step is given", f"whole multiples of {step:g}", mend)
