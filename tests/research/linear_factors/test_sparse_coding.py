@@ -136,6 +136,18 @@ def test_atoms_that_nothing_uses_are_replaced():
     np.testing.assert_allclose(found[3], X[0] / np.linalg.norm(X[0]))
 
 
+@pytest.mark.parametrize("batch_size", [None, 60])
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_units_of_the_rows_change_nothing(batch_size, unit):
+    """With the penalty in the same units: what counts as an atom that nothing uses has none of its own."""
+    X = load_digits().data[:200]
+    settings = {"n_components": 20, "batch_size": batch_size, "max_iter": 60, "tol": 1e-2, "random_state": 0}
+    one = SparseCoding(**settings, penalty=10.0).fit(X)
+    other = SparseCoding(**settings, penalty=10.0 * unit).fit(X * unit)
+    np.testing.assert_allclose(other.components_, one.components_, atol=1e-3)
+    assert other.score(X * unit) / unit**2 == pytest.approx(one.score(X), rel=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("batch_size", [None, 200])
 def test_a_planted_dictionary_is_found(batch_size):

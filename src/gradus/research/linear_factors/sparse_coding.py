@@ -22,7 +22,7 @@ from gradus.research.linear_factors.sparse_inference import lasso_objective, spa
 __all__ = ["SparseCoding", "improved"]
 
 INNER = 10  # iterations of inference between two changes of the dictionary: codes go on from where they were
-USED = 1e-8  # an atom whose code has a smaller mean square explains nothing
+USED = 1e-8  # an atom whose code has a smaller mean square, as a share of the largest, explains nothing
 
 
 class Sums(NamedTuple):
@@ -55,9 +55,10 @@ def improved(dictionary: Array, sums: Sums, spare: Array) -> tuple[Array, int]:
     Mairal et al. 2009, Online dictionary learning for sparse coding, algorithm 2.
     """
     atoms, replaced = dictionary.copy(), 0
+    least = USED * float(np.diagonal(sums.codes).max())
     for k in range(len(atoms)):
         weight = sums.codes[k, k]
-        if weight <= USED:
+        if weight <= least:
             atom = spare[replaced % len(spare)]
             atoms[k] = atom / (np.linalg.norm(atom) or 1.0)
             replaced += 1
