@@ -177,6 +177,19 @@ def test_the_likelihood_of_a_reconstruction_is_in_the_units_of_the_rows():
     assert np.allclose(found, expected, atol=1e-3)
 
 
+def test_a_bernoulli_likelihood_is_never_quoted_on_grey_pixels():
+    bits = (FEW > 7) * 16.0
+    model = StochasticAutoencoder(**QUICK, output="bernoulli").fit(bits)
+    found = model.reconstruction_log_likelihood(bits, random_state=0)
+    assert found.shape == (80,) and (found < 0).all()
+    with pytest.raises(InputError, match="where the output is Bernoulli"):
+        model.reconstruction_log_likelihood(FEW)
+    table = np.random.default_rng(0).choice([0.1, 0.7], (50, 3))  # the ends of a range need not be 0 and 1
+    assert np.isfinite(
+        StochasticAutoencoder(**QUICK, output="bernoulli").fit(table).reconstruction_log_likelihood(table)
+    ).all()
+
+
 def test_a_learned_variance_is_that_of_what_is_left():
     rng = np.random.default_rng(0)
     X = np.repeat(rng.normal(size=(600, 1)), 3, axis=1) + rng.normal(size=(600, 3)) * [0.1, 0.5, 1.0]

@@ -31,6 +31,7 @@ from gradus.training.losses import Loss, LossFunction
 __all__ = ["CodeNoise", "StochasticAutoencoder", "StochasticLoss"]
 
 CodeName = Literal["gaussian", "bernoulli"]
+ROUNDING = 1e-6  # of ends of a range in single precision
 
 
 @dataclass(frozen=True)
@@ -165,24 +166,32 @@ class StochasticAutoencoder(AutoencoderAnswers, AutoencoderShape, DrawingEstimat
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Rows as `fit` got them; with ``output="bernoulli"`` a likelihood only where features are 0 or 1.
+            Rows as `fit` got them; with ``output="bernoulli"`` of each feature's lowest and highest value only.
         n_samples : int
             Codes drawn for each row, 1 or more.
         random_state : int, NumPy generator or None
             Seed of the draws.
+
+        Raises
+        ------
+        InputError
+            If features lie between, where the output is Bernoulli: it says nothing of grey pixels.
         """
         check_is_fitted(self)
         _check_count("n_samples", n_samples)
+        density = self.network_settings_["output"] == "gaussian"
         drawing, output, code = self._drawing(random_state), self._output(), self._code()
 
         def expected(network: Any, rows: Tensor) -> Tensor:
             clean = network.prepare(rows)
+            if not density and bool(((clean - clean.round()).abs() > ROUNDING).any()):
+                mend = "draw black and white pixels first, or fit with output='gaussian'"
+                raise InputError("features at either end of their range where the output is Bernoulli", "others", mend)
             codes = network.encoder(clean)
             drawn = [output.log_likelihood(network.decode(code(codes, drawing)), clean) for _ in range(n_samples)]
             return torch.stack(drawn).mean(0)
 
         found = self._answers(X, expected, double=True)
-        density = self.network_settings_["output"] == "gaussian"
         return found - np.log(self.input_scale_).sum() if density else found
 
     def walk(self, X: Any, n_steps: int = 1, random_state: Any = None) -> np.ndarray:
