@@ -234,6 +234,31 @@ def test_patterns_without_gaps_are_moments(isotropic):
 
 
 @BOTH
+def test_a_step_says_the_likelihood_of_the_state_it_was_given(isotropic):
+    """Also of one whose mean is not the rows'; with gaps and without, expanded or not."""
+    options = {"isotropic": isotropic, "floor": 1e-9}
+    start = model(13, 2, seed=3)._replace(mean=WINE.mean(0) + 0.3)
+    start = start._replace(noise=np.full(13, 2.0)) if isotropic else start
+    for X, data in ((WINE, moments(WINE)), (WINE, patterns(WINE)), (holed(WINE, 0.3), patterns(holed(WINE, 0.3)))):
+        for expanded in (False, True):
+            said = step(start, data, expanded=expanded, **options)[1].log_likelihood
+            assert said == pytest.approx(log_density(start, X).mean(), rel=1e-10)
+
+
+def test_an_expanded_step_is_the_plain_one_with_the_factors_own_moments():
+    """``x = μ + W h`` with ``h`` of mean c and covariance S is ``μ + W c`` and ``W S W`` transposed."""
+    options = {"isotropic": False, "floor": 1e-9}
+    start = model(13, 2, seed=3)._replace(mean=WINE.mean(0) + 0.3)
+    plain, wide = (step(start, patterns(WINE), expanded=each, **options)[0] for each in (False, True))
+    h = posterior_means(start, WINE)
+    spread = np.linalg.inv(np.eye(2) + start.loadings.T @ (start.loadings / start.noise[:, None]))
+    centre, own = h.mean(0), spread + np.cov(h.T, bias=True)
+    np.testing.assert_allclose(wide.mean, plain.mean + plain.loadings @ centre)
+    np.testing.assert_allclose(wide.loadings @ wide.loadings.T, plain.loadings @ own @ plain.loadings.T)
+    np.testing.assert_allclose(wide.noise, plain.noise)
+
+
+@BOTH
 @pytest.mark.parametrize("share", [0.1, 0.4])
 def test_with_gaps_the_gradient_vanishes_where_em_ends(isotropic, share):
     """Of the observed-data likelihood itself, by differences: the M-step with gaps is exact, not one of filled rows."""
