@@ -71,6 +71,33 @@ def number():
     return 3
 
 
+def hangs():
+    while True:
+        pass
+
+
+def dies():
+    import os
+    os._exit(4)
+
+
+def writes():
+    open("beside.txt", "w").write("mine")
+
+
+def saves():
+    torch.save({"a": 1}, "weights.pt")
+
+
+def far():
+    return torch.ones(2, device="cuda:7")
+
+
+def breaks():
+    import ctypes
+    ctypes.string_at(0)
+
+
 def needy(x):
     return x
 
@@ -103,7 +130,7 @@ def facts(capsys, *arguments):
 
 def test_a_script_s_network_is_written_as_a_page(script, capsys):
     code, out, err = gradus(capsys, "graph", "net.py:network")
-    assert code == 0 and err.strip() == "a script may talk"
+    assert code == 0 and err == ""  # what the script says goes nowhere
     assert out == "wrote graph.html: net.py:network, 3 operations; gradients are those of the sum of all outputs\n"
     assert Path("graph.html").read_text().startswith("<!doctype html>")
     assert tree(Path()) == ["graph.html", "net.py"]
@@ -159,7 +186,12 @@ def test_marks_are_shown(script, capsys):
         (["net.py:leaves"], [f"leaves at {line('sys.exit')}", "remove the exit"]),
         (["net.py:fails_later"], ["run forwards and backwards", f"KeyError at {line('raise KeyError')} of net.py"]),
         (["net.py:bare"], ["a network without inputs", "return (network, inputs)"]),
-        (["net.py:number"], ["net.py:number to return", "got int"]),
+        (["net.py:number"], ["net.py:number to return", f"got int ({line('return 3')} of net.py)"]),
+        (["net.py:dies"], [f"leaves at {line('os._exit')}", "remove the exit"]),
+        (["net.py:writes"], [f"'beside.txt' written at {line('open(')} of net.py"]),
+        (["net.py:saves"], [f"'weights.pt' written at {line('torch.save')} of net.py"]),
+        (["net.py:far"], [f"at {line('cuda:7')} of net.py"]),
+        (["net.py:breaks"], [f"native code at {line('ctypes.string_at')} of net.py"]),
         (["net.py:needy"], ["without arguments", "x to be given"]),
         (["net.py:netwrk"], ["'netwrk'", "did you mean 'network'?"]),
         (["none.py:network"], ["script.py:function", "no such script"]),
@@ -175,6 +207,14 @@ def test_marks_are_shown(script, capsys):
 def test_mistakes_are_one_sentence(script, capsys, arguments, words):
     Path("folder").mkdir()
     refused(capsys, "graph", *arguments, words=words, progress=True)
+    assert sorted(tree(Path())) == ["folder", "net.py"]
+
+
+def test_a_script_that_hangs_is_ended_and_its_line_told(script, capsys, monkeypatch):
+    monkeypatch.setattr("gradus.foundations.graph.scripts.GRACE", 15.0)
+    words = ["within 16 s", f"goes on and on at {line('pass')} of net.py"]
+    refused(capsys, "graph", "net.py:hangs", "--max-time", "1", words=words)
+    assert tree(Path()) == ["net.py"]
 
 
 def test_a_script_that_cannot_be_read_is_told_with_its_line(here, capsys):

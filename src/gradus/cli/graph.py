@@ -33,6 +33,7 @@ def graph(
         list[str] | None,
         typer.Option(metavar="PLACE=TEXT", help="Text to show at a module or node, in red."),
     ] = None,
+    max_time: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Most time that a script may take.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON: the whole graph, with its values.")] = False,
 ) -> None:
     """Draw the graph of a network: shapes, values, gradients, time and memory of every operation."""
@@ -54,7 +55,7 @@ def graph(
     else:
         from gradus.foundations.graph.scripts import picture_of_script
 
-        picture = picture_of_script(subject)
+        picture = picture_of_script(subject, max_time=max_time)
     drawing = Drawing(picture.marked(marks))
     if as_json and out is None:
         emit_json(picture.facts())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 import traceback
@@ -11,7 +12,9 @@ from typing import Any
 
 from gradus.core.errors import InputError, nearest
 
-__all__ = ["function_of", "line_of", "split_place"]
+__all__ = ["function_of", "last_return", "line_of", "split_place"]
+
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def split_place(place: str) -> tuple[Path, str]:
@@ -56,3 +59,17 @@ def line_of(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines = [error.lineno]
     return f"line {lines[-1]} of {path.name}" if lines else path.name
+
+
+def last_return(path: Path, name: str) -> str:
+    """Return the line of the last ``return`` of a function at the top of a script, in words; empty where none is."""
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            inner = {n for f in ast.walk(node) if f is not node and isinstance(f, FUNCTIONS) for n in ast.walk(f)}
+            lines = [n.lineno for n in ast.walk(node) if isinstance(n, ast.Return) and n not in inner]
+            return f"line {max(lines, default=node.lineno)} of {path.name}"
+    return ""

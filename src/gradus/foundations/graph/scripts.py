@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gradus.core.errors import DataError, GradusError, InputError
-from gradus.core.scripts import function_of, line_of, split_place
-from gradus.foundations.graph.picture import Picture
+from gradus.core.apart import Script, ask_apart, serve
+from gradus.core.errors import InputError
+from gradus.foundations.graph.picture import Edge, Group, Node, Picture, Summary
 from gradus.foundations.graph.variables import Variable
 
 __all__ = ["picture_of_script"]
 
 ROWS = 8  # of a data set: enough to see, few enough to show
+SECONDS = 60.0
+GRACE = 15.0  # seconds beyond the budget, for imports
+NUMBERS = ("low", "high", "mean", "spread")
 RETURNS = "(network, inputs), (network, inputs, loss), a dict as for `gradus doctor`, a tensor or a Variable"
 
 
-def picture_of_script(place: str) -> Picture:
-    """Return the graph of ``script.py:function``.
+def picture_of_script(place: str, *, max_time: float = SECONDS) -> Picture:
+    """Return the graph of ``script.py:function``, which runs in a process of its own.
 
     The function takes no arguments and returns a network with inputs (and a loss of its output), or what it computed
     itself, a tensor or a `Variable`; or a dict with ``network``, ``train`` and ``loss`` or ``objective``.
@@ -30,40 +30,21 @@ def picture_of_script(place: str) -> Picture:
     ----------
     place : str
         ``script.py:function``; the function is ``build`` where none is named.
+    max_time : float
+        Most time to take, in seconds, imports aside.
 
     Raises
     ------
     DataError
-        If the script is missing, fails or leaves, with its line.
-    InputError
-        If it returns something else.
+        If the script is missing, fails, leaves, writes, hangs or returns something else; with its line.
     """
-    path, name = split_place(place)
-    if path.suffix != ".py" or not path.is_file():
-        raise DataError("a run's folder, or script.py:function", repr(place), "check the name; there is no such script")
-    path = path.resolve()
-    with _running(path):
-        function = _try(path, "be imported", lambda: _function(path, name))
-        made = _try(path, f"return from {name}", function)
-        return _try(path, "run forwards and backwards", lambda: _picture(function, made, f"{path.name}:{name}"))
+    wanted = "a run's folder, or script.py:function"
+    return _read(ask_apart(__name__, place, seconds=max_time + GRACE, deed="be drawn", wanted=wanted))
 
 
-@contextlib.contextmanager
-def _running(path: Path) -> Iterator[None]:
-    """Lend the script its own folder and arguments, and keep what it prints out of the answer."""
-    folders, arguments, bytecode = sys.path[:], sys.argv, sys.dont_write_bytecode
-    sys.path.insert(0, str(path.parent))
-    sys.argv, sys.dont_write_bytecode = [str(path)], True
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        sys.path[:], sys.argv, sys.dont_write_bytecode = folders, arguments, bytecode
-        sys.modules.pop(path.stem, None)
-
-
-def _function(path: Path, name: str) -> Callable[[], Any]:
-    function = function_of(path, name)
+def _work(script: Script) -> dict[str, Any]:
+    function = script.function()
+    script.stage = "be called"
     needed = [
         p.name
         for p in inspect.signature(function).parameters.values()
@@ -71,22 +52,30 @@ def _function(path: Path, name: str) -> Callable[[], Any]:
     ]
     if needed:
         mend = "give them defaults, or write a function that calls it"
-        raise InputError(f"a function {name} without arguments", f"{', '.join(needed)} to be given", mend)
-    return function
+        raise InputError(f"a function {script.name} without arguments", f"{', '.join(needed)} to be given", mend)
+    script.stage = f"return from {script.name}"
+    made = function()
+    script.stage = "run forwards and backwards"
+    return _picture(function, made, f"{script.path.name}:{script.name}").facts()
 
 
-def _try(path: Path, stage: str, act: Callable[[], Any]) -> Any:
-    try:
-        return act()
-    except GradusError:
-        raise
-    except SystemExit as error:
-        mend = "remove the exit"
-        raise DataError(f"{path.name} to {stage}", f"it leaves at {line_of(error, path)}", mend) from error
-    except Exception as error:
-        words = (str(error).strip().splitlines() or [""])[0]
-        received = f"{type(error).__name__} at {line_of(error, path)}" + (f": {words}" if words else "")
-        raise DataError(f"{path.name} to {stage}", received, "mend the script") from error
+def _read(facts: Mapping[str, Any]) -> Picture:
+    """Return the picture of what `Picture.facts` gave, after JSON."""
+
+    def summary(given: Mapping[str, Any] | None) -> Summary | None:
+        if given is None:
+            return None
+        # what is infinite is a word in JSON
+        numbers = {name: None if given[name] is None else float(given[name]) for name in NUMBERS}
+        return Summary(**{**given, **numbers, "shape": tuple(given["shape"])})
+
+    nodes = []
+    for node in facts["nodes"]:
+        others = [found for each in node["others"] if (found := summary(each)) is not None]
+        seen = {"value": summary(node["value"]), "gradient": summary(node["gradient"]), "others": others}
+        nodes.append(Node(**{**node, **seen}))
+    edges = [Edge(edge["source"], edge["target"], tuple(edge["shape"])) for edge in facts["edges"]]
+    return Picture(facts["title"], nodes, edges, [Group(**group) for group in facts["groups"]], facts["notes"])
 
 
 def _picture(function: Callable[[], Any], made: Any, title: str) -> Picture:
@@ -132,3 +121,9 @@ def _of_task(task: Mapping[str, Any], title: str) -> Picture:
     inputs, targets = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
     measure = None if loss is None or targets is None else lambda output: loss(output, targets)
     return picture_of_network(network, inputs, loss=measure, title=title)
+
+
+if __name__ == "__main__":
+    import torch  # noqa: F401 - before the script, so that what it writes by torch is seen
+
+    serve(_work)

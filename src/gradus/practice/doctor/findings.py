@@ -24,17 +24,20 @@ class Finding:
     cause : str
         A code of `gradus.practice.doctor.causes.CAUSES`.
     place : str
-        Module, parameter, tensor or line.
+        Module, parameter, tensor or part of the program.
     evidence : str
         What was seen, with numbers.
     confidence : float
         How sure, in [0, 1].
+    line : str
+        Where a script makes what is at fault, as ``script.py:39``; empty where that is not known.
     """
 
     cause: str
     place: str
     evidence: str
     confidence: float
+    line: str = ""
 
     @property
     def stage(self) -> str:
@@ -45,7 +48,7 @@ class Finding:
         """Return it as plain data, with what its cause says of mend, confirming experiment and the book's section."""
         cause = CAUSES[self.cause]
         return {
-            "cause": self.cause, "what": cause.what, "place": self.place, "evidence": self.evidence,
+            "cause": self.cause, "what": cause.what, "place": self.place, "line": self.line, "evidence": self.evidence,
             "confidence": round(self.confidence, 2), "mend": cause.mend, "confirm": cause.confirm,
             "section": cause.section, "stage": cause.stage,
         }  # fmt: skip
