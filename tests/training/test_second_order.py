@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-from scipy.sparse.linalg import cg
-from torch import nn
 from torch.nn import functional as F
 
-from gradus.core.errors import InputError, SettingError
+from gradus.core.errors import SettingError
 from gradus.core.randomness import generator, isolated
-from gradus.foundations.numerical import conjugate_gradients, gauss_newton_product, parameter_vector
+from gradus.foundations.numerical import parameter_vector
 from gradus.networks import MLP, BinaryHead, CategoricalHead, GaussianHead, HeadedNetwork, OrdinalHead
 from gradus.training.second_order import (
     fisher_matrix,
@@ -40,72 +38,6 @@ def problem(kind="categorical", n=20, hidden=(3,)):
     vector, _, call = parameter_vector(network)
     head = network.head
     return vector, lambda v: call(v, x), lambda z: head.losses(z, y).mean(), head
-
-
-def test_a_module_as_a_function_of_its_vector():
-    with isolated(0):
-        network = MLP(3, (4, 2), normalization="layer")
-    x = torch.randn(5, 3, generator=generator(0))
-    parts = parameter_vector(network)
-    assert parts.vector.shape == (sum(p.numel() for p in network.parameters()),)
-    torch.testing.assert_close(parts.call(parts.vector, x), network(x))
-    other = parts.vector + 0.1
-    moved = parts.call(other, x)
-    assert not torch.allclose(moved, network(x))
-    parts.assign(network, other)
-    torch.testing.assert_close(network(x), moved)
-    with pytest.raises(InputError, match="trainable"):
-        parameter_vector(nn.ReLU())
-
-
-@pytest.mark.parametrize("kind", HEADS)
-def test_the_gauss_newton_product_is_that_of_the_matrix_written_out(kind):
-    vector, predict, objective, _ = problem(kind)
-    product = gauss_newton_product(predict, objective, vector)
-    found = torch.stack([product(e) for e in torch.eye(len(vector), dtype=torch.float64)])
-    jacobian = torch.autograd.functional.jacobian(predict, vector).reshape(-1, len(vector))
-    outputs = predict(vector).detach()
-    hessian = torch.autograd.functional.hessian(lambda z: objective(z.view_as(outputs)), outputs.reshape(-1))
-    torch.testing.assert_close(found, jacobian.T @ hessian @ jacobian)
-    assert found.abs().max() > 1e-3
-
-
-def test_for_a_linear_model_it_is_the_hessian():
-    with isolated(0):
-        network = CategoricalHead(2, 3).double()
-    x = torch.randn(20, 2, generator=generator(1), dtype=torch.float64)
-    vector, _, call = parameter_vector(network)
-    y = torch.arange(20) % 3
-    objective = lambda z: F.cross_entropy(z, y)  # noqa: E731
-    product = gauss_newton_product(lambda v: call(v, x), objective, vector)
-    hessian = torch.autograd.functional.hessian(lambda v: objective(call(v, x)), vector)
-    found = torch.stack([product(e) for e in torch.eye(len(vector), dtype=torch.float64)])
-    torch.testing.assert_close(found, hessian)
-
-
-def test_conjugate_gradients_solve_in_as_many_steps_as_dimensions():
-    a = torch.randn(12, 12, generator=generator(0), dtype=torch.float64)
-    a, b = a @ a.T + torch.eye(12).double(), torch.randn(12, generator=generator(1), dtype=torch.float64)
-    exact = torch.linalg.solve(a, b)
-    found = conjugate_gradients(lambda v: a @ v, b, iterations=12, tolerance=0)
-    torch.testing.assert_close(found.solution, exact, rtol=1e-6, atol=1e-8)
-    assert found.iterations <= 12
-    assert found.value == pytest.approx(float(-0.5 * b @ exact))
-    early = conjugate_gradients(lambda v: a @ v, b, iterations=4, tolerance=0).solution
-    oracle, _ = cg(a.numpy(), b.numpy(), maxiter=4, rtol=0)
-    torch.testing.assert_close(early, torch.from_numpy(oracle))
-    warm = conjugate_gradients(lambda v: a @ v, b, start=exact + 1e-3, iterations=12, tolerance=0)
-    torch.testing.assert_close(warm.solution, exact, rtol=1e-6, atol=1e-7)
-
-
-def test_conjugate_gradients_stop_where_little_is_gained():
-    spectrum = torch.logspace(0, -6, 200, dtype=torch.float64)
-    b = torch.ones(200, dtype=torch.float64)
-    loose = conjugate_gradients(lambda v: spectrum * v, b, iterations=2000, tolerance=1e-2)
-    tight = conjugate_gradients(lambda v: spectrum * v, b, iterations=2000, tolerance=1e-6)
-    assert loose.iterations < tight.iterations <= 2000 and tight.value < loose.value
-    none = conjugate_gradients(lambda v: v, torch.zeros(3), iterations=5)
-    assert none.iterations == 0 and none.solution.tolist() == [0, 0, 0]
 
 
 def test_hessian_free_solves_least_squares_in_one_step():
@@ -256,8 +188,6 @@ def test_natural_gradients_train_and_keep_to_their_trust():
 def test_wrong_settings_are_refused():
     with pytest.raises(SettingError, match="damping above 0"):
         hessian_free_init(torch.zeros(2), damping=0.0)
-    with pytest.raises(SettingError, match="1 iteration"):
-        conjugate_gradients(lambda v: v, torch.ones(2), iterations=0)
     vector, predict, objective, head = problem()
     for wrong in ({"learning_rate": 0.0}, {"damping": -1.0}, {"trust": 0.0}):
         with pytest.raises(SettingError, match="positive learning_rate"):

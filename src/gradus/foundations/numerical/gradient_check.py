@@ -29,8 +29,8 @@ class GradientCheck(NamedTuple):
     Attributes
     ----------
     error : float
-        Largest relative error: below 1e-4 for a right gradient, about 1 or above for a wrong one (1/2 for a factor of
-        two, 2 for a wrong sign).
+        Largest relative error: below 1e-4 for the right gradient of a smooth function, 1/2 for a factor of two, 1 for
+        a gradient that is missing, 2 for a wrong sign.
     where : str
         The entry, or the tensor and direction, where that is.
     gradient : float

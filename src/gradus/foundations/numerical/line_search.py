@@ -67,14 +67,14 @@ class _Line:
     def falls(self, trial: _Trial) -> bool:
         """Whether the value is low enough.
 
-        By Armijo's condition; or, where rounding hides a difference of values, by the slopes (Hager & Zhang 2005): a
-        parabola's value meets the condition where its slope is at most ``(2 decrease - 1)`` times the first.
+        By Armijo's condition; or, where rounding hides the difference of values, by the slopes (Hager & Zhang 2005):
+        a parabola meets the condition where its slope is at most ``(2 decrease - 1)`` times the first.
         """
         if not isfinite(trial.value) or not isfinite(trial.slope):
             return False
         if trial.value <= self.start.value + self.decrease * trial.size * self.start.slope:
             return True
-        level = trial.value <= self.start.value + self.slack
+        level = abs(trial.value - self.start.value) <= self.slack
         return level and trial.slope <= (2 * self.decrease - 1) * self.start.slope
 
     def end(self, trial: _Trial, met: bool) -> LineSearch:
