@@ -45,7 +45,7 @@ def test_codes_of_pictures(tmp_path):
     assert record.rung("PCA").test.value < 1
     answers = predict_run(run.path, "digits")
     assert [c for c in answers if c.startswith("z")] == ["z1", "z2", "z3", "z4", "z5"]
-    assert "Before and after" in run.report.read_text("utf-8")
+    assert "Reconstructions" in run.report.read_text("utf-8")
     with pytest.raises(DataError, match="can be sampled"):
         sample_run(run.path, 1)
 

@@ -22,6 +22,7 @@ from gradus.practice.intervals import bca
 from gradus.practice.ladder import Rung
 from gradus.practice.measures import Comparison, Measure, Score
 from gradus.research.autoencoders import Autoencoder
+from gradus.research.autoregressive import NeuralSplineFlow, RealNVP
 from gradus.research.generative import VAE
 from gradus.research.generative.kernels import mmd_unbiased, polynomial_kernel
 from gradus.research.inference.mixtures import GaussianMixture
@@ -43,8 +44,11 @@ AloneTask = Literal["density", "factors", "cluster", "compress", "generate"]
 ALONE: tuple[AloneTask, ...] = ("density", "factors", "cluster", "compress", "generate")
 Rows = NDArray[np.float64]
 
+MOST_FLOW = 128  # columns beyond which a flow takes longer than most would wait for
+FLOW_ROWS = 400_000  # rows that a flow sees in training, one as often as there are epochs
 MOST_FULL = 32  # columns beyond which a covariance for each component is more than rows can settle
 GROUPS = (2, 3, 4, 6, 8, 12)
+FACTORS = "a plane, and noise of its own for each column"
 
 LIKELIHOOD = Measure("log_likelihood", True, "nats", "log-density of an unseen row, in the units of the data")
 LOST = Measure("variance_lost", False, "", "squared error after coding and decoding, over the variance")
@@ -160,11 +164,29 @@ def rungs_for(
         one = Rung("one group", "trivial", _mixture(1, form, seed), "whether there are groups at all")
         return [one, *(Rung(f"{k} groups", "classical", _mixture(k, form, seed), "a normal distribution for each group")
                        for k in GROUPS if k * 5 <= len(X))]  # fmt: skip
+    if X.shape[1] < 2:
+        return [trivial]
     if gaps:
         return [trivial, plane]
     k = min(10, max(2, len(X) // 50))
     groups = Rung(f"mixture of {k} Gaussians", "classical", _mixture(k, form, seed), "several clouds of rows")
-    return [trivial, plane, groups]
+    rungs = [trivial, plane, groups]
+    if task == "density":
+        kind = FactorAnalysis(n_components=components)
+        rungs.insert(2, Rung("factor analysis", "classical", _scaled(kind, pixels), FACTORS))
+    if X.shape[1] <= MOST_FLOW:
+        if task == "density" and pixels:
+            name, cls, why, given = _autoencoder()
+            model = cls(**given, n_components=components, random_state=seed)
+            rungs.append(Rung(name, "network", model, why))
+        affine = RealNVP(**_flow(X), random_state=seed)
+        rungs.append(Rung("flow of affine couplings", "network", affine, "the normal distribution, stretched and bent"))
+    return rungs
+
+
+def _flow(X: Rows) -> dict[str, Any]:
+    epochs = int(np.clip(FLOW_ROWS // max(1, len(X)), 10, 100))
+    return {"layers": 4, "hidden": (64,), "max_epochs": epochs, "learning_rate": 1e-3}
 
 
 def _mixture(k: int, form: Any, seed: int) -> GaussianMixture:
@@ -175,7 +197,7 @@ def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str,
     """Return name, class, reason and settings of the top of the ladder, whose settings a user may set."""
     gaps = bool(np.isnan(X).any()) if gaps is None else gaps
     if task == "factors" or (gaps and task in ("density", "generate")):
-        return "factor analysis", FactorAnalysis, "a plane, and noise of its own for each column", {}
+        return "factor analysis", FactorAnalysis, FACTORS, {}
     if task == "cluster":
         form = "full" if X.shape[1] <= MOST_FULL else "diag"
         return "mixture of 5 groups", GaussianMixture, "as asked", {"n_components": 5, "covariance": form}
@@ -184,6 +206,15 @@ def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str,
             return "PCA over gaps", PCA, "the best plane through what is observed", {}
         hidden: dict[str, Any] = {"hidden": (128,), "max_epochs": 60, "learning_rate": 2e-3}
         return "autoencoder", Autoencoder, "whether a curved code keeps more than a plane", hidden
+    if X.shape[1] < 2:
+        k = min(10, max(2, len(X) // 50))
+        return f"mixture of {k} Gaussians", GaussianMixture, "several clouds of rows", {"n_components": k}
+    if task == "density" and X.shape[1] <= MOST_FLOW:
+        return "flow of splines", NeuralSplineFlow, "a density of any shape, exact", _flow(X)
+    return _autoencoder()
+
+
+def _autoencoder() -> tuple[str, type[Any], str, dict[str, Any]]:
     settings = {
         "hidden": (128,),
         "max_epochs": 100,
@@ -203,9 +234,11 @@ class _Rows:
     counted = "rows"
     tested = True
 
-    def __init__(self, train: Rows, valid: Rows, test: Rows, seed: int, picture: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, train: Rows, valid: Rows, test: Rows, seed: int, picture: tuple[int, ...] = (), levels: int = 0
+    ) -> None:
         self.train, self.parts, self.seed = train, {"valid": valid, "test": test}, seed
-        self.picture = picture
+        self.picture, self.levels = picture, levels
 
     def fit(self, estimator: Any, rung: Rung) -> Any:
         """Fit one rung to the training rows; a network is shown pictures as pictures."""
@@ -226,6 +259,8 @@ class DensityContest(_Rows):
         Of samples.
     picture : tuple of int
         Shape of a row that is a picture.
+    levels : int
+        Of pixels that noise of one step was added to; 0 where none was.
     """
 
     metric = LIKELIHOOD
@@ -242,8 +277,12 @@ class DensityContest(_Rows):
     def others(self, answers: Rows) -> Iterator[tuple[Measure, Score]]:
         """Yield the log-likelihood, and the same over columns in bits."""
         yield self.metric, _mean(answers)
-        bits = Measure("bits_per_column", False, "bits", "negative log-density over columns, in bits")
-        yield bits, _mean(-answers / np.log(2) / self.train.shape[1])
+        per_column = -answers / np.log(2) / self.train.shape[1]
+        if self.levels:  # of pixels between 0 and 1: those of a step are log2 of the levels more
+            why = f"bits that a pixel of {self.levels} levels takes at most"
+            yield Measure("bits_per_pixel", False, "bits", why), _mean(per_column + np.log2(self.levels))
+            return
+        yield Measure("bits_per_column", False, "bits", "negative log-density over columns, in bits"), _mean(per_column)
 
 
 class CodeContest(_Rows):
@@ -260,9 +299,12 @@ class CodeContest(_Rows):
         lost = np.where(known, (rebuilt(fitted, rows) - rows) / unit, 0.0)
         whole = np.where(known, (rows - center) / unit, 0.0)
         sums = np.stack([(lost**2).sum(1), (whole**2).sum(1)], axis=1)
+        return sums, self._score(sums)
+
+    def _score(self, sums: Rows) -> Score:
         value = float(_share(sums.sum(0)))
         low, high, how = bca(sums, _share)
-        return sums, Score(value, min(low, value), max(high, value), len(rows), how)
+        return Score(value, min(low, value), max(high, value), len(sums), how)
 
     def compare(self, first: Rows, second: Rows) -> Comparison:
         """Compare two codes on the same rows."""
@@ -277,9 +319,7 @@ class CodeContest(_Rows):
 
     def others(self, answers: Rows) -> Iterator[tuple[Measure, Score]]:
         """Yield the share of the variance lost."""
-        value = float(_share(answers.sum(0)))
-        low, high, how = bca(answers, _share)
-        yield self.metric, Score(value, min(low, value), max(high, value), len(answers), how)
+        yield self.metric, self._score(answers)
 
 
 class SampleContest(_Rows):
@@ -315,11 +355,17 @@ class SampleContest(_Rows):
 
 
 def contest_for(
-    task: AloneTask, train: Rows, valid: Rows, test: Rows, seed: int, picture: tuple[int, ...] = ()
+    task: AloneTask,
+    train: Rows,
+    valid: Rows,
+    test: Rows,
+    seed: int,
+    picture: tuple[int, ...] = (),
+    levels: int = 0,
 ) -> _Rows:
     """Return how rungs of a task are judged."""
     kinds: dict[str, type[_Rows]] = {"compress": CodeContest, "generate": SampleContest}
-    return kinds.get(task, DensityContest)(train, valid, test, seed, picture)
+    return kinds.get(task, DensityContest)(train, valid, test, seed, picture, levels)
 
 
 def _share(sums: Any) -> Any:

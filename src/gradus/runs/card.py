@@ -44,7 +44,8 @@ def render_card(record: RunRecord) -> str:
     >>> render_card(RunRecord(name="first", task="classification")).splitlines()[0]
     '# first'
     """
-    network = next((r for r in record.ladder if r.kind == "network"), None)
+    named = record.kept or next((r.name for r in record.ladder if r.kind == "network"), None)
+    network = record.rung(named)
     template = _environment().get_template("card.md.j2")
     text = template.render(record=record, chosen=record.rung(record.chosen), network=network)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

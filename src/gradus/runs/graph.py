@@ -11,6 +11,7 @@ from gradus.estimators.persistence import load
 from gradus.foundations.graph.picture import Picture
 from gradus.runs.job import prepare_again
 from gradus.runs.opened import Opened
+from gradus.runs.opened_alone import OpenedAlone
 from gradus.runs.opened_corpus import OpenedCorpus
 from gradus.runs.opened_rows import OpenedRows
 from gradus.runs.opened_series import OpenedSeries
@@ -67,4 +68,6 @@ def _rows(opened: Opened) -> tuple[Any, ...]:
         return ([opened.parts["valid"][0][:LETTERS]],)
     if isinstance(opened, OpenedSeries):
         return (opened.app.series,)
+    if isinstance(opened, OpenedAlone):
+        return (opened.few(ROWS),)
     raise DataError("rows, texts or series", opened.name, "draw the network in Python")

@@ -18,6 +18,7 @@ from gradus.core.devices import choose_device
 from gradus.core.errors import DamagedFileError, DataError, PeerError, SettingError, nearest
 from gradus.core.lock import RunLock
 from gradus.core.options import check_settings, option, parse_setting, settings_of
+from gradus.estimators.base import Estimator
 from gradus.estimators.exhibits import learning_curves
 from gradus.estimators.gradient import GradientEstimator, trains_together
 from gradus.practice.ladder import Kind, Ladder, LadderRow, Rung, climb
@@ -377,24 +378,33 @@ class _MetricsFile:
 
 
 def _learned(record: RunRecord, ladder: Ladder, started: Prepared, folder: RunFolder) -> None:
-    """Keep the network, whether it won or not, and what is known of its training."""
-    network = ladder.fitted.get(started.network)
-    if not isinstance(network, GradientEstimator):  # a model of another kind is made again where it is used
+    """Keep the chosen model, or the network although it lost, and what is known of its training.
+
+    Of other libraries' models, and of pipelines, nothing is kept: they are made again where they are used.
+    """
+    chosen, top = ladder.fitted[ladder.chosen], ladder.fitted.get(started.network)
+    kept = next((m for m in (chosen, top) if isinstance(m, GradientEstimator)), chosen)
+    if not isinstance(kept, Estimator):
         return
-    network.checkpoint = None  # the model is to be moved and loaded elsewhere
-    network.save(folder.model)
-    record.history, record.threads = network.history_, network.n_threads_
-    record.device = str(next(network.network_.parameters()).device)
-    record.parameters = sum(p.numel() for p in network.network_.parameters())
+    record.kept = ladder.chosen if kept is chosen else started.network
+    if isinstance(kept, GradientEstimator):
+        kept.checkpoint = None  # the model is to be moved and loaded elsewhere
+    kept.save(folder.model)
+    if not isinstance(kept, GradientEstimator):
+        return
+    record.estimator, record.settings = type(kept).__name__, _settings(kept)
+    record.history, record.threads = kept.history_, kept.n_threads_
+    record.device = str(next(kept.network_.parameters()).device)
+    record.parameters = sum(p.numel() for p in kept.network_.parameters())
 
 
 def _show(record: RunRecord, folder: RunFolder, opened: Opened, ladder: Ladder) -> None:
     """Write report and model card."""
     exhibits = []
-    if record.history:
-        network = next(e for e in ladder.fitted.values() if isinstance(e, GradientEstimator))
-        exhibits.append(learning_curves(record.history, network.best_epoch_))
+    if record.history and record.kept is not None:
+        exhibits.append(learning_curves(record.history, ladder.fitted[record.kept].best_epoch_))
     exhibits += opened.exhibits(ladder)
+    record.pages = opened.pages(ladder, folder.path)
     write_report(record, exhibits, folder.report)
     write_card(record, folder.card)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gradus.applications.base import Candidate
@@ -94,6 +95,10 @@ class Opened(ABC):
     @abstractmethod
     def exhibits(self, ladder: Ladder) -> Iterator[Exhibit]:
         """Yield what there is to see of the data and of the chosen rung's answers."""
+
+    def pages(self, ladder: Ladder, folder: Path) -> dict[str, str]:
+        """Write what further pages there are into the run's folder; return what each shows, and its file."""
+        return {}
 
     @abstractmethod
     def record(self) -> DataRecord:

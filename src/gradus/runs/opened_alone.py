@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from gradus.applications.base import Candidate
-from gradus.core.errors import DataError, SettingError, nearest
+from gradus.core.errors import DataError, InputError, SettingError, nearest
 from gradus.core.options import parse_setting, settings_of
 from gradus.core.randomness import derive
 from gradus.data.columns import infer_columns
 from gradus.data.dataset import Dataset, Note
 from gradus.data.fingerprint import fingerprint
 from gradus.data.frames import as_number
+from gradus.data.pictures import read_pictures
 from gradus.data.reading import read
 from gradus.data.splitting import Split, split
 from gradus.estimators.exhibit import Exhibit, Picture
+from gradus.estimators.unsupervised import RowsEstimator
 from gradus.practice.alone import ALONE, AloneTask, contest_for, drawn, rebuilt, rungs_for, top_for
 from gradus.practice.ladder import Ladder, Rung
+from gradus.practice.rounding import spread_out, steps_of
+from gradus.research.autoregressive.flows import FlowEstimator
 from gradus.research.generative.evaluation import dequantize
+from gradus.research.generative.exhibits import reconstructions
+from gradus.research.generative.latent_page import latent_page
 from gradus.runs.opened import Opened
+from gradus.runs.opened_patches import least_side, open_patches
 from gradus.runs.record import DataRecord, SplitRecord
 
 if TYPE_CHECKING:
@@ -40,6 +50,16 @@ WHY = {
     "generate": "new rows like these",
 }
 LEAST = 60
+LATENT = "latent.html"
+MOST_COLOURS = 20
+NOISY = ("density", "factors")  # where pixels get noise of one step
+JUDGED = (*NOISY, "cluster")  # by a density: rounded columns get noise of one step
+WITHOUT = {
+    "density": "mixtures, flows and autoencoders",
+    "generate": "mixtures, flows and autoencoders",
+    "factors": "independent components",
+    "compress": "autoencoders",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +82,8 @@ class OpenedAlone(Opened):
         Numbers in a code.
     left_out : list of Note
         What of the data is not learned from.
+    steps : dict of str to float
+        Of columns whose values were rounded, and to which noise of one step was added.
     """
 
     data: Dataset
@@ -71,6 +93,7 @@ class OpenedAlone(Opened):
     asked: AloneTask
     components: int
     left_out: list[Note] = field(default_factory=list)
+    steps: dict[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -111,6 +134,11 @@ class OpenedAlone(Opened):
     def _part(self, name: str) -> np.ndarray:
         return self.rows[getattr(self.parts, name)]
 
+    def few(self, n: int) -> np.ndarray:
+        """Return the first validation rows, as a network gets them."""
+        rows = self._part("valid")[:n]
+        return rows.reshape(len(rows), *self._picture) if self.data.kind == "images" else rows
+
     def network(self, settings: Mapping[str, str], seed: int) -> Candidate:
         """Return the top of the ladder, with the texts of ``--set name=value``."""
         name, cls, why, given = top_for(self.asked, self._part("train"), gaps=self.gaps)
@@ -140,9 +168,11 @@ class OpenedAlone(Opened):
     @cached_property
     def _contest(self) -> Any:
         train, valid, test = (self._part(name) for name in ("train", "valid", "test"))
-        picture = self._picture if self.data.kind == "images" else ()
+        images = self.data.kind == "images"
         seed = derive(0, "samples") % 2**32
-        return contest_for(self.asked, train, valid, test, seed, picture)
+        noisy = images and self.asked in NOISY
+        picture, levels = self._picture if images else (), int(self.data.scale) + 1 if noisy else 0
+        return contest_for(self.asked, train, valid, test, seed, picture, levels)
 
     def contest(self) -> Any:
         """Return how rungs are fitted and judged."""
@@ -150,14 +180,60 @@ class OpenedAlone(Opened):
 
     def exhibits(self, ladder: Ladder) -> Iterator[Exhibit]:
         """Yield what the chosen rung has to show, and for images samples and rows before and after coding."""
-        fitted, test = ladder.fitted[ladder.chosen], self._part("test")
+        fitted = ladder.fitted[ladder.chosen]
+        own = list(self._of_model(fitted))
         if self.data.kind == "images":
-            yield from self._pictures(fitted, test[:10])
+            titles = {exhibit.title for exhibit in own}
+            shown = self._pictures(fitted, self._part("test")[:10])
+            yield from (exhibit for exhibit in shown if exhibit.title not in titles)
+        yield from own
+
+    def _of_model(self, fitted: Any) -> Iterator[Exhibit]:
+        """Yield what a fitted rung itself has to show of the test rows, columns called by their names."""
+        test = self._part("test")
         last = fitted.steps[-1][1] if hasattr(fitted, "steps") else fitted
-        if hasattr(last, "exhibits"):
-            rows = test if last is fitted else fitted[:-1].transform(test)
-            pictures = len(getattr(last, "row_shape_", ())) > 1
-            yield from last.exhibits(rows.reshape(len(rows), *self._picture) if pictures else rows)
+        if not hasattr(last, "exhibits"):
+            return
+        rows: Any = test if last is fitted else fitted[:-1].transform(test)
+        if len(getattr(last, "row_shape_", ())) > 1:
+            rows = rows.reshape(len(rows), *self._picture)
+        elif self.columns:
+            last = copy(last)
+            last.feature_names_in_ = np.array(self.columns, dtype=object)
+            rows = pd.DataFrame(rows, columns=self.columns)
+        labels = self._labels
+        given = (rows, labels) if labels is not None and isinstance(last, RowsEstimator) else rows
+        # the job shows learning curves itself
+        yield from (exhibit for exhibit in last.exhibits(given) if exhibit.title != "Learning curves")
+
+    @property
+    def _labels(self) -> np.ndarray | None:
+        """Classes of the test rows, for colours only."""
+        if self.data.y is None:
+            return None
+        labels = np.asarray(self.data.y)[self.parts.test].astype(str)
+        return labels if len(np.unique(labels)) <= MOST_COLOURS else None
+
+    def pages(self, ladder: Ladder, folder: Path) -> dict[str, str]:
+        """Write the latent page of the chosen rung, or else of the best that codes rows by two numbers or more."""
+        sign = 1.0 if ladder.metric.higher_is_better else -1.0
+        judged = [row for row in ladder.rows if row.name in ladder.fitted and row.valid is not None]
+        order = sorted(judged, key=lambda row: (row.name != ladder.chosen, -sign * row.valid.value))  # type: ignore[union-attr]
+        for row in order:
+            model = ladder.fitted[row.name]
+            if isinstance(model, FlowEstimator) or not hasattr(model, "inverse_transform") or row.kind == "trivial":
+                continue  # a flow's code is as long as the row: there is no map of it
+            rows: Any = self._part("test")
+            if len(getattr(model, "row_shape_", ())) > 1:
+                rows = rows.reshape(len(rows), *self._picture)
+            labels = self._labels
+            try:
+                given = rows if labels is None else (rows, labels)
+                latent_page(model, given, folder / LATENT, name=row.name, columns=self.columns or None)
+            except InputError:
+                continue
+            return {f"Latent map of {row.name}": LATENT}
+        return {}
 
     @property
     def _picture(self) -> tuple[int, ...]:
@@ -165,20 +241,13 @@ class OpenedAlone(Opened):
         return shape[:2] if shape[-1] == 1 else shape
 
     def _pictures(self, fitted: Any, rows: np.ndarray) -> Iterator[Exhibit]:
-        if hasattr(fitted, "inverse_transform") and self.asked in ("compress", "density", "factors"):
+        if hasattr(fitted, "inverse_transform") and not isinstance(fitted, FlowEstimator):  # a flow loses nothing
             try:
                 after = rebuilt(fitted, rows)
             except (AttributeError, NotImplementedError):
                 after = None
             if after is not None:
-                pairs = [(rows, "given"), (after, "rebuilt")]
-                shown = tuple(
-                    Picture.of(side[k].reshape(self._picture), f"{word} {k + 1}", 1) for side, word in pairs
-                    for k in range(len(rows))
-                )  # fmt: skip
-                yield Exhibit(
-                    "Before and after", "Unseen rows above, and what their codes keep of them.", pictures=shown
-                )
+                yield reconstructions(*(side.reshape(-1, *self._picture) for side in (rows, after)))
         try:
             samples = drawn(fitted, 20, 0)
         except (AttributeError, NotImplementedError):
@@ -191,7 +260,7 @@ class OpenedAlone(Opened):
         images = self.data.kind == "images"
         return DataRecord(
             name=self.name, kind=self.data.kind, rows=len(self.rows), columns=None if images else len(self.columns),
-            names=self.columns,
+            names=self.columns, steps=self.steps,
             shape=list(self.data.X.shape[1:]) if images else None, origin=self.data.origin,
             fingerprint=self.fingerprint, notes=[str(note) for note in self.notes],
             split=SplitRecord(
@@ -215,7 +284,7 @@ def matrix_of(data: Dataset, task: str, columns: list[str] | None = None) -> tup
         pixels = np.asarray(data.X, dtype=np.float64)
         levels = int(data.scale) + 1
         flat = pixels.reshape(len(pixels), -1)
-        if task not in ("density", "factors"):
+        if task not in NOISY:
             return flat / data.scale, [], []
         why = f"noise of one step of {levels} was added to each pixel; nats are those of brightness from 0 to 1"
         return dequantize(flat, levels=levels, random_state=0), [], [Note("pixels", why)]
@@ -235,8 +304,8 @@ def matrix_of(data: Dataset, task: str, columns: list[str] | None = None) -> tup
     return rows, [str(name) for name in columns], notes
 
 
-def open_alone(job: Job, settings: Mapping[str, str]) -> OpenedAlone:
-    """Read and divide rows whose own structure is learned.
+def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
+    """Read and divide rows whose own structure is learned; large pictures are cut into patches for their factors.
 
     Raises
     ------
@@ -246,6 +315,8 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> OpenedAlone:
     task: Any = job.task
     if task not in ALONE:
         raise SettingError(f"one of {', '.join(ALONE)}", repr(task), "choose one")
+    if task == "factors" and (pictures := read_pictures(job.source, least_side(settings))) is not None:
+        return open_patches(job, pictures, settings)
     data = read(job.source, target=job.target, group=job.group, time=job.time, require_target=False)
     rows, columns, notes = matrix_of(data, task)
     with np.errstate(invalid="ignore"):
@@ -262,13 +333,41 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> OpenedAlone:
         rows, data = rows[~empty], data.take(np.flatnonzero(~empty))
     if len(rows) < LEAST:
         raise DataError(f"{LEAST} rows or more", f"{len(rows)} in {data.name}", "add rows")
+    if rows.shape[1] < 2 and task in ("factors", "compress"):
+        mend = "add columns, or use --task density"
+        raise DataError(f"two columns of numbers or more for --task {task}", f"one, {columns[0]!r}", mend)
     if data.target is not None:
         notes.append(Note(f"target {data.target!r}", "is not learned from"))
+    gone = WITHOUT.get(task)
+    if gone is None and np.isnan(rows).any():
+        received = f"{int(np.isnan(rows).any(1).sum()):,} rows with missing values"
+        raise DataError(f"rows without gaps for --task {task}", received, "fill or drop them, or use --task density")
+    if gone is not None and np.isnan(rows).any():
+        why = f"only models that take them as they are stand on the ladder; {gone} do not, and are left out"
+        notes.append(Note("missing values", why, int(np.isnan(rows).sum())))
+    print_, steps = fingerprint("rows", None, rows, None), {}
+    if data.kind == "table" and task in JUDGED:
+        found = steps_of(rows)
+        steps = {name: float(step) for name, step in zip(columns, found, strict=True) if step}
+        rows = spread_out(rows, found, np.random.default_rng(derive(job.seed, "steps")))
+        notes += _noise(steps)
     test, valid = (0.2 if f is None else f for f in (job.test_fraction, job.valid_fraction))
     parts = split(rows, test=test, valid=valid, stratify=False, groups=data.groups, time=data.time, seed=job.seed)
     text = settings.get("n_components")
     components = int(text) if text is not None and text.strip().isdecimal() and int(text) > 0 else COMPONENTS
     return OpenedAlone(
         data=data, columns=columns, rows=rows, parts=parts, asked=task, left_out=notes,
-        components=min(components, rows.shape[1] - 1 or 1), fingerprint=fingerprint("rows", None, rows, None),
+        components=min(components, rows.shape[1] - 1 or 1), fingerprint=print_, steps=steps,
     )  # fmt: skip
+
+
+def _noise(steps: dict[str, float]) -> list[Note]:
+    """Say to which columns noise of one step was added."""
+    notes = []
+    for step in sorted(set(steps.values()), reverse=True):
+        names = [name for name, each in steps.items() if each == step]
+        what = "whole numbers" if step == 1 else f"rounded to {step:g}"
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        why = f"{what}, on which a density could grow without bound: uniform noise of one step, {step:g}, was added"
+        notes.append(Note(f"columns {shown}" if len(names) > 1 else f"column {shown}", why, len(names)))
+    return notes

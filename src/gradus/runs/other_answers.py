@@ -14,13 +14,15 @@ from sklearn.utils import get_tags
 from gradus.applications.timeseries.series import SeriesSet, read_series
 from gradus.core.errors import DataError
 from gradus.data.dataset import Note
+from gradus.data.pictures import read_pictures
 from gradus.data.reading import load_table, read
 from gradus.data.texts import read_corpus
 from gradus.practice.alone import log_density
+from gradus.research.linear_factors.patches import tiled_patches
 from gradus.runs.opened_alone import matrix_of
 from gradus.runs.record import RunRecord
 
-__all__ = ["alone_frame", "corpus_frame", "forecast_frame", "paths_frame"]
+__all__ = ["alone_frame", "corpus_frame", "forecast_frame", "patches_frame", "paths_frame"]
 
 Tell = Callable[[Iterable[Note]], None]
 LEVELS = {"0.5": "prediction", "0.05": "low", "0.95": "high"}
@@ -124,6 +126,33 @@ def alone_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> 
     if found.row_names is not None:
         frame.insert(0, "file", found.row_names)
     return frame
+
+
+def patches_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> pd.DataFrame:
+    """Code every patch of pictures, side by side.
+
+    Returns
+    -------
+    DataFrame
+        One row a patch: ``picture``, ``row`` and ``column`` of its upper left pixel, and the numbers of its code,
+        ``z1``, ``z2`` and so on.
+    """
+    found = read_pictures(data, model.patch_size)
+    if found is None:
+        raise DataError("pictures, as the run was fitted on", repr(str(data)), "pass a folder of pictures, or one")
+    tell(found.notes)
+    parts = []
+    for name, picture in zip(found.names, found.pictures, strict=True):
+        if min(picture.shape[:2]) < model.patch_size:
+            tell([Note(f"picture {name!r}", f"smaller than a patch of {model.patch_size} pixels, and left out")])
+            continue
+        patches, places = tiled_patches(picture, model.patch_size)
+        codes = model.transform(patches)
+        columns: dict[str, Any] = {"picture": name, "row": places[:, 0], "column": places[:, 1]}
+        parts.append(pd.DataFrame(columns | {f"z{k + 1}": codes[:, k] for k in range(codes.shape[1])}))
+    if not parts:
+        raise DataError(f"a picture of {model.patch_size} pixels or more", "none", "pass larger pictures")
+    return pd.concat(parts, ignore_index=True)
 
 
 def paths_frame(model: Any, n: int, seed: int | None) -> pd.DataFrame:

@@ -36,7 +36,7 @@ from gradus.practice.alone import ALONE
 from gradus.practice.answers import predict
 from gradus.runs.job import prepare_again
 from gradus.runs.opened_rows import OpenedRows
-from gradus.runs.other_answers import alone_frame, corpus_frame, forecast_frame
+from gradus.runs.other_answers import alone_frame, corpus_frame, forecast_frame, patches_frame
 from gradus.runs.record import RunFolder, RunRecord
 
 if TYPE_CHECKING:
@@ -112,8 +112,9 @@ def predict_blocks(path: str | Path, data: str | Path, *, console: Console | Non
         yield answer(fitted_model(folder, record)[0], data, record, notes.add)
         notes.tell()
         return
-    if record.task in ALONE and record.data is not None and record.data.kind in ("table", "images"):
-        yield alone_frame(fitted_model(folder, record)[0], data, record, notes.add)
+    if record.task in ALONE and record.data is not None and record.data.kind in ("table", "images", "pictures"):
+        tell = patches_frame if record.data.kind == "pictures" else alone_frame
+        yield tell(fitted_model(folder, record)[0], data, record, notes.add)
         notes.tell()
         return
     rows = _rows(data, record, notes)
@@ -326,7 +327,8 @@ def fitted_model(folder: RunFolder, record: RunRecord) -> tuple[Any, dict[str, _
         If the network is damaged or gone.
     """
     chosen = record.rung(record.chosen)
-    if chosen is not None and chosen.kind == "network":
+    kept = record.kept == record.chosen if record.kept is not None else chosen is not None and chosen.kind == "network"
+    if kept:
         if not folder.model.is_dir():
             raise DamagedFileError(f"the run's network in {folder.model}", "no such folder", "restore it or fit again")
         network = load(folder.model)

@@ -115,6 +115,7 @@ class DataRecord(_Record):
     roles: dict[str, str] = Field(default_factory=dict)
     columns: int | None = None
     names: list[str] = Field(default_factory=list)
+    steps: dict[str, float] = Field(default_factory=dict)  # of columns whose values were rounded: noise was added
     shape: list[int] | None = None
     classes: list[str] | None = None
     origin: str = ""
@@ -164,6 +165,7 @@ class RunRecord(_Record):
     metric: MetricRecord | None = None
     ladder: list[RungRecord] = Field(default_factory=list)
     chosen: str | None = None
+    kept: str | None = None  # the rung whose model lies in the folder
     verdict: str = ""
     ties: list[str] = Field(default_factory=list)
     test_scores: dict[str, ScoreRecord] = Field(default_factory=dict)
@@ -173,6 +175,7 @@ class RunRecord(_Record):
     settings: list[SettingRecord] = Field(default_factory=list)
     seconds: float | None = None
     next_commands: list[str] = Field(default_factory=list)
+    pages: dict[str, str] = Field(default_factory=dict)  # what further pages in the folder show, and their files
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries and lists."""

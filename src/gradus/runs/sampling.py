@@ -6,10 +6,12 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gradus.core.errors import DataError, SettingError
 from gradus.practice.alone import ALONE, drawn
+from gradus.practice.rounding import snapped
 from gradus.runs.other_answers import paths_frame
 from gradus.runs.predictions import check_finished, fitted_model
 from gradus.runs.record import RunFolder
@@ -61,7 +63,8 @@ def sample_run(path: str | Path, n: int = 1, *, seed: int | None = None, **rule:
     if alone and record.data is not None:
         rows = drawn(model, n, seed)
         names = record.data.names or [f"pixel {k}" for k in range(rows.reshape(n, -1).shape[1])]
-        return pd.DataFrame(rows.reshape(n, -1), columns=names)
+        steps = np.array([record.data.steps.get(name, 0.0) for name in names])
+        return pd.DataFrame(snapped(rows.reshape(n, -1), steps), columns=names)
     if kind == "series":
         return paths_frame(model, n, seed)
     known = inspect.signature(model.sample).parameters

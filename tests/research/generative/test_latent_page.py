@@ -8,12 +8,17 @@ import subprocess
 
 import numpy as np
 import pytest
+from dragging import Browser
 from sklearn.datasets import load_digits, load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from gradus.core.errors import InputError
 from gradus.data.named import load_named
+from gradus.research.autoencoders import Autoencoder
 from gradus.research.generative import GAN, VAE, MomentMatchingNetwork, SigmoidBeliefNet
 from gradus.research.generative.latent_page import latent_page
+from gradus.research.linear_factors import PCA, ProbabilisticPCA
 
 QUICK = {"n_components": 2, "hidden": (12, 9), "max_epochs": 2, "learning_rate": 0.01, "random_state": 0}
 
@@ -103,3 +108,74 @@ def test_exhibits_of_tables_name_columns_and_find_neighbours():
     near = found["Nearest rows"].table
     apart = np.linalg.norm(near.iloc[:, :4].to_numpy() - near.iloc[:, 4:8].to_numpy(), axis=1)
     np.testing.assert_allclose(apart, near["distance"], atol=1e-3)
+
+
+OTHERS = {
+    "autoencoder of tables": (Autoencoder, {"hidden": (7,), "activation": "tanh"}, False),
+    "autoencoder of pixels": (Autoencoder, {"hidden": (9,), "tied": True}, True),
+    "autoencoder by convolutions": (Autoencoder, {"network": "conv", "channels": (4,), "n_components": 2}, True),
+}
+
+
+@pytest.mark.parametrize("kind", [*OTHERS, "linear behind a scaling", "linear"])
+def test_decoders_without_a_prior(kind, digits, tmp_path):
+    X, y = digits
+    if kind in OTHERS:
+        cls, settings, pictures = OTHERS[kind]
+        X = X if pictures else load_iris().data
+        model = cls(**{"n_components": 3, "max_epochs": 3, "random_state": 0, **settings}).fit(X)
+    elif kind == "linear":
+        model = PCA(n_components=3).fit(X)
+    else:
+        X = load_iris().data
+        model = make_pipeline(StandardScaler(), ProbabilisticPCA(n_components=3)).fit(X)
+    names = None if X.ndim > 2 else list("abcd")
+    path = latent_page(model, X, tmp_path / "page.html", name="a name <of it>", columns=names)
+    codes = model.transform(X)
+    code = np.median(codes, 0)
+    if kind != "autoencoder by convolutions":  # of a grid the page decodes between the points
+        code = np.round(code + 0.7 * codes.std(0), 3)
+        page, numbers = opened(path, "#z=" + ",".join(map(str, code)))
+    else:
+        page, numbers = opened(path)
+    truth = model.inverse_transform([code]).ravel()
+    near = 1e-4 if kind != "autoencoder by convolutions" else 0.1
+    np.testing.assert_allclose(numbers, truth, rtol=near, atol=near * np.abs(truth).max())
+    assert html.escape("a name <of it>") in page and (names is None or "<td>c</td>" in page)
+
+
+def test_a_hand_drags_the_ring_and_clicks_a_row(digits, tmp_path):
+    X, y = digits
+    model = VAE(**{**QUICK, "n_components": 3}).fit(X)
+    path = latent_page(model, (X, y), tmp_path / "page.html")
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.open(path.as_uri())
+        box = json.loads(browser.ask("JSON.stringify(map.getBoundingClientRect())"))
+        across, up = browser.ask("across"), browser.ask("up")
+
+        def place(*point):
+            x, y = (browser.ask(f"{way}({value})") for way, value in zip(("px", "py"), point, strict=True))
+            return box["left"] + x * box["width"] / 560, box["top"] + y * box["height"] / 560
+
+        def state():
+            numbers = [float(word) for word in browser.ask("at('numbers').textContent").split()]
+            return np.array(browser.ask("code")), numbers
+
+        assert state()[0].tolist() == [0, 0, 0]
+        browser.drag(place(0, 0), place(0.5, 0.5), place(1.5, -1.0))
+        code, numbers = state()
+        rest = ({0, 1, 2} - {across, up}).pop()
+        np.testing.assert_allclose(code[[across, up]], [1.5, -1.0], atol=0.03)
+        assert code[rest] == 0  # what was not dragged stays
+        truth = model.inverse_transform([code]).ravel()
+        np.testing.assert_allclose(numbers, truth, rtol=1e-4, atol=1e-4 * np.abs(truth).max())
+        browser.mouse("mouseMoved", *place(-1, 1))
+        assert np.array_equal(state()[0], code)  # let go
+        row = model.transform(X)[17]
+        browser.drag(place(row[across], row[up]))
+        code, numbers = state()
+        assert np.abs(model.transform(X)[:, rest] - code[rest]).min() < 1e-6 and code[rest] != 0
+        assert browser.complaints() == [] and browser.requests() == [path.as_uri()]
+    finally:
+        browser.close()

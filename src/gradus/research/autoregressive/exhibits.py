@@ -103,7 +103,7 @@ def likelihoods(given: NDArray[Any], drawn: NDArray[Any]) -> Exhibit:
     [-2.0, -2.0]
     """
     traces = [
-        {"type": "histogram", "name": name, "x": floats(values), "histnorm": "probability", "opacity": 0.6}
+        {"type": "histogram", "name": name, "x": floats(values), "histnorm": "probability", "opacity": 0.6, "bingroup": "both"}
         for name, values in (("rows", given), ("samples", drawn))
     ]
     layout = {"barmode": "overlay", "xaxis": axis("log-likelihood, nats"), "yaxis": axis("share")}
@@ -150,7 +150,7 @@ def density_map(estimator: Any, rows: NDArray[Any], names: list[str]) -> Exhibit
             "colorbar": {"title": {"text": "density"}},
         },
         {
-            "type": "scattergl",
+            "type": "scatter",
             "mode": "markers",
             "name": "rows",
             "x": floats(some[:, 0]),

@@ -68,7 +68,11 @@ def _names(estimator: Any) -> list[str]:
 
 
 def _range(*rows: NDArray[Any]) -> tuple[float, float]:
-    low, high = min(float(r.min()) for r in rows), max(float(r.max()) for r in rows)
+    """Return what is shown black, and how much more is white: a few values far out must not turn the rest grey."""
+    whole = np.concatenate([r.ravel() for r in rows])
+    low, high = (float(q) for q in np.quantile(whole, [0.002, 0.998]))
+    if high <= low:
+        low, high = float(whole.min()), float(whole.max())
     return low, (high - low) or 1.0
 
 
@@ -144,7 +148,7 @@ def latent_map(codes: NDArray[Any], y: NDArray[Any] | None = None) -> Exhibit:
         groups = [(name, np.asarray(y).astype(str) == name) for name in names]
     traces = [
         {
-            "type": "scattergl",
+            "type": "scatter",
             "mode": "markers",
             "name": plain(name),
             "x": floats(codes[mask, first]),

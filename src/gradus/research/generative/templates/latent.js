@@ -19,6 +19,7 @@ const softplus = x => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 const UNITS = {
   relu: x => Math.max(x, 0), leaky_relu: x => x > 0 ? x : 0.01 * x, elu: x => x > 0 ? x : Math.expm1(x),
   gelu: x => 0.5 * x * (1 + erf(x / Math.SQRT2)), silu: x => x * sigmoid(x), tanh: Math.tanh, sigmoid, softplus,
+  identity: x => x,
 };
 
 const layers = (page.layers || []).map(l => ({ weight: floats(l.weight), bias: floats(l.bias) }));
@@ -41,6 +42,7 @@ const location_ = rule.location && floats(rule.location), scale = rule.scale && 
 const READ = {
   bernoulli: a => a.map(x => rule.full * sigmoid(x)),
   gaussian: a => a.slice(0, page.size).map((x, i) => location_[i] + scale[i] * x),
+  squashed: a => a.slice(0, page.size).map((x, i) => location_[i] + scale[i] * sigmoid(x)),
   discretized_logistic: a => a.slice(0, page.size).map(x => Math.min(rule.top, Math.max(0, (x + 1) * rule.top / 2))),
   categorical: a => {
     let low = 0;
@@ -69,26 +71,29 @@ const points = floats(page.points), width = page.width, count = points.length / 
 const map = at("map"), pen = map.getContext("2d"), side = map.width, margin = 26;
 const hues = page.classes.map((_, i) => `hsl(${Math.round(i * 360 / page.classes.length)} 65% 50%)`);
 const wanted = new URLSearchParams(window.location.hash.slice(1)).get("z");
-let code = new Array(width).fill(0), across = page.axes[0], up = page.axes[1];
+let code = page.home.slice(), across = page.axes[0], up = page.axes[1];
 if (wanted && wanted.split(",").length === width) code = wanted.split(",").map(Number);
 
-let reach = 3;
+let reach = 3, spacing = 1;
 const px = v => margin + (v + reach) / (2 * reach) * (side - 2 * margin);
 const py = v => side - px(v);
 const back = p => (p - margin) / (side - 2 * margin) * 2 * reach - reach;
 const ink = name => getComputedStyle(document.documentElement).getPropertyValue(name);
 
 function drawMap() {
-  reach = 3;
+  reach = page.near;
   for (let n = 0; n < count; n++)
     reach = Math.max(reach, Math.abs(points[n * width + across]), Math.abs(points[n * width + up]));
-  reach = Math.min(reach, page.grid ? page.grid.reach : 12);
+  reach = Math.min(Math.max(reach, 1e-6), page.grid ? page.grid.reach : page.far);
+  const rough = reach / 6, ten = 10 ** Math.floor(Math.log10(rough));
+  spacing = reach <= 12 && reach >= 3 ? 1 : ten * [1, 2, 5, 10].find(m => ten * m >= rough);
   pen.clearRect(0, 0, side, side);
   pen.strokeStyle = ink("--line"); pen.fillStyle = ink("--soft"); pen.font = "12px sans-serif";
-  for (let v = -Math.floor(reach); v <= reach; v++) {
+  for (let k = -Math.floor(reach / spacing); k * spacing <= reach; k++) {
+    const v = Number((k * spacing).toPrecision(6));
     pen.beginPath(); pen.moveTo(px(v), margin); pen.lineTo(px(v), side - margin);
     pen.moveTo(margin, py(v)); pen.lineTo(side - margin, py(v)); pen.stroke();
-    if (v % 2 === 0) { pen.fillText(v, px(v) - 4, side - 8); pen.fillText(v, 6, py(v) + 4); }
+    if (k % 2 === 0) { pen.fillText(v, px(v) - 4, side - 8); pen.fillText(v, 6, py(v) + 4); }
   }
   for (let n = 0; n < count; n++) {
     pen.fillStyle = page.labels ? hues[page.labels[n]] : ink("--accent");
@@ -136,7 +141,8 @@ function show() { drawMap(); drawRow(); }
 function move(event, whole) {
   const box = map.getBoundingClientRect(), ratio = side / box.width;
   const x = (event.clientX - box.left) * ratio, y = (event.clientY - box.top) * ratio;
-  if (whole && width > 2) {  // a row of the data brings the rest of its code along
+  const onRing = Math.hypot(px(code[across]) - x, py(code[up]) - y) < 10;  // which is dragged as it is
+  if (whole && width > 2 && !onRing) {  // a row of the data brings the rest of its code along
     let best = 36, found = -1;
     for (let n = 0; n < count; n++) {
       const d = (px(points[n * width + across]) - x) ** 2 + (py(points[n * width + up]) - y) ** 2;
@@ -160,7 +166,7 @@ map.addEventListener("keydown", e => {
   code[up] = Math.min(reach, Math.max(-reach, code[up] + step[1] * reach / 40));
   show();
 });
-at("home").addEventListener("click", () => { code.fill(0); show(); });
+at("home").addEventListener("click", () => { code = page.home.slice(); show(); });
 
 for (const [id, chosen, set] of [["across", across, v => { across = v; }], ["up", up, v => { up = v; }]]) {
   for (let i = 0; i < width; i++) at(id).add(new Option(`number ${i + 1}`, i, false, i === chosen));
