@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from gradus.foundations.numerical.projections import project_l2_ball
+
 __all__ = ["Average", "constrain_norms_", "noisy_weights", "penalize_", "penalty"]
 
 
@@ -59,7 +61,7 @@ def constrain_norms_(weights: Sequence[Tensor], limit: float) -> None:
     Goodfellow et al. 2016, §7.2; Srivastava et al. 2014, §5.1.
     """
     for weight in weights:
-        weight.copy_(torch.renorm(weight, 2, 0, limit))
+        weight.copy_(project_l2_ball(weight.flatten(1), limit).view_as(weight))
 
 
 @contextmanager

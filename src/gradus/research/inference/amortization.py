@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradus.core.errors import InputError
+from gradus.foundations.numerical.points import minimize
+from gradus.foundations.numerical.quasi_newton import lbfgs_init, lbfgs_step
 from gradus.research.inference.guides import MeanFieldGaussianGuide
 from gradus.research.inference.variational import svi_init, svi_step
 
@@ -197,24 +199,12 @@ def map_estimate(
     ----------
     Goodfellow et al. 2016, §19.3, eqs. 19.13-19.14.
     """
-    z = start.detach().clone().requires_grad_()
-    search = torch.optim.LBFGS(
-        [z],
-        max_iter=max_iter,
-        tolerance_grad=tolerance,
-        tolerance_change=0.0,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )
 
-    def climb() -> Tensor:
-        search.zero_grad()
-        loss = -log_joint(z).sum()
-        loss.backward()
-        return loss
+    def downhill(z: Tensor) -> Tensor:
+        return -log_joint(z.view(start.shape)).sum()
 
-    with torch.enable_grad():
-        search.step(climb)
-        value = log_joint(z)
-        slope = torch.autograd.grad(value.sum(), z)[0]
-    return MAPEstimate(z.detach(), value.detach(), slope.norm())
+    first = lbfgs_init(downhill, start.detach().flatten(), memory=20)
+    state, _ = minimize(lambda s: lbfgs_step(s, downhill), first, tolerance=tolerance, max_steps=max_iter)
+    z = state.point.vector.view(start.shape)
+    with torch.no_grad():
+        return MAPEstimate(z, log_joint(z), state.point.gradient.norm())

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from gradus.foundations.numerical.quasi_newton import inverse_hessian_product
 from gradus.research.linear_factors.base import Array
 from gradus.research.linear_factors.ica_density import Densities, learn_densities
 
@@ -98,7 +101,7 @@ def _descend(
     The scale of a source is a matter of its density, which is learned at variance 1: the diagonal stays as it is.
     """
     n = sources.shape[1]
-    pairs: list[tuple[Array, Array, float]] = []
+    pairs: list[tuple[Tensor, Tensor]] = []
     lowest = -_value(unmixing, sources, densities)
     previous: tuple[Array, Array] | None = None
     for taken in range(most):
@@ -112,9 +115,9 @@ def _descend(
             change = gradient - old
             inner = float(np.vdot(step, change))
             if inner > 1e-12 * float(np.vdot(step, step)):
-                pairs = [*pairs, (step, change, 1 / inner)][-MEMORY:]
+                pairs = [*pairs, (torch.from_numpy(step), torch.from_numpy(change))][-MEMORY:]
         curvature = _curvature(slope, sources)
-        step = -_two_loops(gradient, pairs, curvature)
+        step = -_preconditioned(gradient, pairs, curvature)
         moved = _search(unmixing, white, densities, step, lowest)
         if moved is None and pairs:  # the memory misled: once more without it
             pairs, step = [], -_solve(gradient, curvature)
@@ -164,15 +167,11 @@ def _solve(gradient: Array, h: Array) -> Array:
     return found
 
 
-def _two_loops(gradient: Array, pairs: list[tuple[Array, Array, float]], h: Array) -> Array:
+def _preconditioned(gradient: Array, pairs: list[tuple[Tensor, Tensor]], h: Array) -> Array:
     """Return L-BFGS's inverse Hessian times the gradient, begun from the blocks."""
-    q = gradient.copy()
-    shares = []
-    for step, change, weight in reversed(pairs):
-        share = weight * float(np.vdot(step, q))
-        q -= share * change
-        shares.append(share)
-    r = _solve(q, h)
-    for (step, change, weight), share in zip(pairs, reversed(shares), strict=True):
-        r += step * (share - weight * float(np.vdot(change, r)))
-    return r
+
+    def blocks(q: Tensor) -> Tensor:
+        return torch.from_numpy(_solve(q.numpy(), h))
+
+    found: Array = inverse_hessian_product(torch.from_numpy(gradient), pairs, blocks).numpy()
+    return found
