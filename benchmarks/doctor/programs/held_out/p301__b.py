@@ -37,7 +37,7 @@ def build(seed=0):
 
     net = Net()
     criterion = nn.CrossEntropyLoss()
-    optimizer = optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
+    optimizer = optim.SGD(net.parameters(), lr=0.04, momentum=0.9)
 
     return {
         "network": net,

@@ -13,7 +13,7 @@ class Factors(nn.Module):
         self.film_bias = nn.Embedding(n_films, 1, sparse=True)
         self.mix = nn.Linear(k, 1)
         for e in (self.user, self.film):
-            nn.init.normal_(e.weight, std=0.03)
+            nn.init.normal_(e.weight, std=0.01)
         for e in (self.user_bias, self.film_bias):
             nn.init.zeros_(e.weight)
 
@@ -29,8 +29,8 @@ def build(seed=0):
     pairs = torch.stack([torch.tensor(u), torch.tensor(f)], dim=1)
     stars = torch.tensor(stars, dtype=torch.float32)
     net = Factors(int(u.max()) + 1, int(f.max()) + 1)
-    sparse = torch.optim.SparseAdam([p for n, p in net.named_parameters() if not n.startswith("mix")], lr=2e-3)
-    dense = torch.optim.Adam(net.mix.parameters(), lr=2e-3)
+    sparse = torch.optim.SparseAdam([p for n, p in net.named_parameters() if not n.startswith("mix")], lr=3e-3)
+    dense = torch.optim.Adam(net.mix.parameters(), lr=3e-3)
 
     def step(network, batch, optimizer, loss):
         dense.zero_grad()
@@ -40,4 +40,4 @@ def build(seed=0):
         optimizer.step()
 
     return {"network": net, "loss": nn.MSELoss(), "train": (pairs[:70000], stars[:70000]),
-            "valid": (pairs[70000:], stars[70000:]), "optimizer": sparse, "batch_size": 500, "epochs": 5, "step": step}
+            "valid": (pairs[70000:], stars[70000:]), "optimizer": sparse, "batch_size": 500, "epochs": 3, "step": step}

@@ -27,4 +27,4 @@ def build(seed=0):
     Xa, Xb, ya, yb = train_test_split(X, torch.tensor(y), test_size=0.25, random_state=40)
     net = SmallStart([64, 64, 64, 10], scale=0.08)
     return {"network": net, "loss": nn.CrossEntropyLoss(), "train": (Xa, ya), "valid": (Xb, yb),
-            "optimizer": torch.optim.SGD(net.parameters(), lr=0.05), "batch_size": 20, "epochs": 32}
+            "optimizer": torch.optim.SGD(net.parameters(), lr=0.05), "batch_size": 20, "epochs": 42}
