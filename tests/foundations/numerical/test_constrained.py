@@ -181,6 +181,23 @@ def test_both_kinds_of_constraints_on_a_real_loss():
     assert float(loss(state.vector)) == pytest.approx(found.fun, abs=1e-8)
 
 
+def test_a_penalty_too_low_is_raised_before_the_function_falls_for_ever():
+    """x³ with x >= -1: beside a penalty of 10 the cube wins, and there is no minimum."""
+    f, bound = (lambda x: (x**3).sum()), lambda x: -1 - x
+    start = augmented_lagrangian_init(f, vector(-0.5), inequality=bound)
+    state, info = augmented_lagrangian_step(start, f, inequality=bound)
+    assert torch.equal(state.vector, start.vector) and state.penalty == 100 and info.size > 0
+    state, outcome = lagrangian(f, vector(-0.5), inequality=bound)
+    assert outcome.converged
+    assert float(state.vector) == pytest.approx(-1) and float(state.inequality_multipliers) == pytest.approx(3)
+
+
+def test_what_cannot_be_met_is_not_said_to_be():
+    f, apart = (lambda x: x.square().sum()), lambda x: torch.stack([x[0] - 1, x[0] + 1])
+    _, outcome = lagrangian(f, torch.zeros(2).double(), equality=apart)
+    assert not outcome.converged and outcome.residual > 0.9
+
+
 def test_the_residual_sees_each_condition_broken():
     """At the book's example, solved in closed form, each condition is broken in turn."""
     A, b = diabetes()

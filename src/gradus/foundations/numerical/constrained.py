@@ -41,6 +41,8 @@ Multipliers = Float[Tensor, " constraints"]
 
 # A penalty larger than this leaves no digits for the function itself.
 LARGEST_PENALTY = 1e10
+# Violations that grow by this factor: the penalty is too low to keep the function from falling for ever.
+RUNAWAY = 1e3
 
 
 class ProjectedGradientState(NamedTuple):
@@ -283,7 +285,7 @@ class AugmentedLagrangianInfo(NamedTuple):
     residual : float
         The largest of these.
     size : float
-        How far the point and the multipliers moved.
+        How far the point, the multipliers and the penalty moved, together.
     evaluations : int
         Values with gradients of the function and all constraints.
     """
@@ -353,7 +355,8 @@ def augmented_lagrangian_step(
 
     ``f + λᵀ g + ρ/2 ‖g‖² + 1/(2ρ) Σ (max(0, α + ρ h)² - α²)``, then ``λ ← λ + ρ g`` and ``α ← max(0, α + ρ h)``: at the
     new multipliers the Lagrangian's gradient is zero where that of the augmented one was. The penalty ρ rises tenfold
-    where violations did not fall to a quarter; it need not go to infinity, as it must without multipliers.
+    where violations did not fall to a quarter; it need not go to infinity, as it must without multipliers. Where the
+    augmented function falls for ever because the penalty is too low, only the penalty moves.
 
     Parameters
     ----------
@@ -388,6 +391,44 @@ def augmented_lagrangian_step(
     The Multiplier Method of Hestenes and Powell Applied to Convex Programming.
     """
     rho, lam, alpha = state.penalty, state.equality_multipliers, state.inequality_multipliers
+    augmented = _augmented(state, function, equality, inequality)
+    inner, outcome = minimize(
+        lambda inside: lbfgs_step(inside, augmented),
+        lbfgs_init(augmented, state.vector, memory=20),
+        tolerance=tolerance,
+        max_steps=max_steps,
+    )
+    g, h = _values(equality, state.vector), _values(inequality, state.vector)
+    before = max(_largest(g), _largest(h.clamp(min=0)))
+    vector, after_lam, after_alpha, violation = state.vector, lam, alpha, state.violation
+    g, h = _values(equality, inner.point.vector), _values(inequality, inner.point.vector)
+    reached = max(_largest(g), _largest(torch.maximum(h, -alpha / rho)))
+    if reached <= RUNAWAY * max(1.0, before):
+        vector, violation = inner.point.vector, reached
+        after_lam, after_alpha = lam + rho * g, (alpha + rho * h).clamp(min=0)
+    kkt = kkt_residual(
+        function,
+        vector,
+        equality=equality,
+        inequality=inequality,
+        equality_multipliers=after_lam,
+        inequality_multipliers=after_alpha,
+    )
+    # of a first step that was refused, the violation is still infinite
+    slow = violation > 0.25 * state.violation or vector is state.vector
+    penalty = min(10 * rho, LARGEST_PENALTY) if slow else rho
+    moved = torch.cat([vector - state.vector, after_lam - lam, after_alpha - alpha]).norm()
+    with torch.no_grad():
+        value = float(function(vector))
+    info = AugmentedLagrangianInfo(value, kkt, kkt.worst, float(moved) + penalty - rho, outcome.evaluations + 1)
+    return AugmentedLagrangianState(vector, after_lam, after_alpha, penalty, violation), info
+
+
+def _augmented(
+    state: AugmentedLagrangianState, function: Function, equality: Constraints | None, inequality: Constraints | None
+) -> Function:
+    """Return the augmented Lagrangian at a state's multipliers and penalty."""
+    rho, lam, alpha = state.penalty, state.equality_multipliers, state.inequality_multipliers
 
     def augmented(x: Tensor) -> Tensor:
         value = function(x)
@@ -399,28 +440,4 @@ def augmented_lagrangian_step(
             value = value + (pushed.dot(pushed) - alpha.dot(alpha)) / (2 * rho)
         return value
 
-    inner, outcome = minimize(
-        lambda inside: lbfgs_step(inside, augmented),
-        lbfgs_init(augmented, state.vector, memory=20),
-        tolerance=tolerance,
-        max_steps=max_steps,
-    )
-    vector = inner.point.vector
-    g, h = _values(equality, vector), _values(inequality, vector)
-    violation = max(_largest(g), _largest(torch.maximum(h, -alpha / rho)))
-    after_lam, after_alpha = lam + rho * g, (alpha + rho * h).clamp(min=0)
-    kkt = kkt_residual(
-        function,
-        vector,
-        equality=equality,
-        inequality=inequality,
-        equality_multipliers=after_lam,
-        inequality_multipliers=after_alpha,
-    )
-    moved = torch.cat([vector - state.vector, after_lam - lam, after_alpha - alpha]).norm()
-    slow = violation > 0.25 * state.violation
-    with torch.no_grad():
-        value = float(function(vector))
-    info = AugmentedLagrangianInfo(value, kkt, kkt.worst, float(moved), outcome.evaluations + 1)
-    penalty = min(10 * rho, LARGEST_PENALTY) if slow else rho
-    return AugmentedLagrangianState(vector, after_lam, after_alpha, penalty, violation), info
+    return augmented
