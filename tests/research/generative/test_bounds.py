@@ -125,6 +125,12 @@ def test_bound_rises_with_the_draws_and_stays_below_the_likelihood():
     # the unbiased mean of the weights themselves
     shares = (many - truth).exp().mean(0)
     assert abs(shares.mean().item() - 1) < 4.5 * shares.std().item() / 2000**0.5
+    with torch.no_grad():  # planted: the density of the draws left out of the weights
+        noise = torch.randn(50, 2000, 1, generator=source).double()
+        wrong = (
+            log_weights(network, ROW.expand(2000, -1), noise) + Normal(0.0, 1.0).log_prob(noise).sum(-1) - truth
+        ).exp()
+    assert abs(wrong.mean(0).mean().item() - 1) > 4.5 * wrong.mean(0).std().item() / 2000**0.5
 
 
 def test_gradient_of_the_elbo_equals_finite_differences_of_its_expectation():

@@ -1,6 +1,7 @@
 """Moment matching and adversarial networks: against enumeration, known optima, and their own resumed selves."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,6 +106,18 @@ def test_moment_matching_says_that_it_does_not_decompose():
         MomentMatchingNetwork(**SMALL, accumulate=2).fit(gaussians(100))
 
 
+def test_the_loss_is_the_discrepancy_or_its_square():
+    model = MomentMatchingNetwork(**{**SMALL, "max_epochs": 0}).fit(gaussians(100))
+    network, batch = model.network_, {"inputs": torch.from_numpy(gaussians(40)).float()}
+    with torch.no_grad():
+        found = [MomentMatchingLoss(root)(network, batch, torch.Generator().manual_seed(0)) for root in (False, True)]
+        made = network.generator(network.noise(40, torch.Generator().manual_seed(0)))
+        truth = mmd_squared(network.units(batch["inputs"]), made, rbf_mixture(network.bandwidths)).item()
+    assert found[0].total.item() == pytest.approx(40 * truth, rel=1e-4) and found[0].count == 40
+    assert found[1].total.item() == pytest.approx(40 * math.sqrt(truth), rel=1e-4)
+    assert MomentMatchingNetwork().root
+
+
 def test_codes_of_an_autoencoder_are_matched():
     X = load_digits().images[:600]
     model = MomentMatchingNetwork(
@@ -186,6 +199,21 @@ def test_penalty_of_a_linear_critic_is_known():
     assert (totals[1] - totals[0]).item() == pytest.approx(10 * (5 - 1) ** 2 * 8)
     (slope,) = torch.autograd.grad(totals[1] - totals[0], game.critic.last.weight)
     torch.testing.assert_close(slope, 8 * 10 * 2 * 4 * torch.tensor([[0.6, 0.8]]).double())
+
+
+def test_penalty_is_taken_evenly_between_real_and_generated_points():
+    """A bowl's slope at u is u: with real points at length 2 and generated ones at 0 the mean of (2 s - 1)² is 1/3."""
+    game = SimpleNamespace(
+        units=lambda rows: rows,
+        noise=lambda size, generator: torch.zeros(size, 1),
+        generator=lambda noise: torch.zeros(len(noise), 2, dtype=torch.float64),
+        critic=lambda points: 0.5 * points.square().sum(1),
+    )
+    batch = {"inputs": torch.tensor([[1.2, 1.6]], dtype=torch.float64).expand(20_000, -1)}
+    totals = [CriticLoss("wasserstein", w)(game, batch, torch.Generator().manual_seed(0)).total for w in (0.0, 1.0)]
+    found, error = (totals[1] - totals[0]).item() / 20_000, math.sqrt((1 / 5 - 1 / 9) / 20_000)
+    assert abs(found - 1 / 3) < 4.5 * error
+    assert min(abs(found - wrong) for wrong in (0.0, 1.0)) > 100 * error  # half way, or at either end
 
 
 def test_spectral_norm_bounds_every_layer():

@@ -111,5 +111,13 @@ def test_gaussian_draws_have_their_moments():
     likelihood = GaussianLikelihood(torch.tensor([10.0]), torch.tensor([2.0]))
     drawn = likelihood.draw(torch.full((40_000, 1), 1.5), torch.Generator().manual_seed(0))
     error = 2 / 200  # of the mean, at a deviation of 2
-    assert abs(drawn.mean().item() - 13) < 4.5 * error
-    assert abs(drawn.var().item() / 4 - 1) < 4.5 * (2 / 40_000) ** 0.5
+
+    def fits(values):
+        return (
+            abs(values.mean().item() - 13) < 4.5 * error
+            and abs(values.var().item() / 4 - 1) < 4.5 * (2 / 40_000) ** 0.5
+        )
+
+    assert fits(drawn)
+    # planted: the unit left out of the noise, the mean left in other units, a deviation off by a twentieth
+    assert not any(map(fits, (13 + (drawn - 13) / 2, drawn - 10, 13 + (drawn - 13) * 1.05)))

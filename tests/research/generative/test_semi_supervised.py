@@ -83,6 +83,9 @@ def test_rows_without_a_class_help(fitted):
     alone = MLPClassifier(hidden=(100,), max_epochs=100, random_state=0).fit(X[:50].reshape(50, -1), y[:50])
     labels_only = alone.score(X[1200:].reshape(-1, 64), y[1200:])
     assert model.score(X[1200:], y[1200:]) > labels_only + 0.02
+    assert model._loss(model.network_).weight == pytest.approx(
+        1200 / 50
+    )  # alpha times all rows over those with a class
     assert model.predict_proba(X[:5]).sum(1) == pytest.approx(np.ones(5))
     assert model.style(X[:5]).shape == (5, 8)
     assert np.isfinite(model.bound(model.binarized(X[:5], random_state=0))).all()

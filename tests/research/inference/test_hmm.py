@@ -243,6 +243,53 @@ def test_a_left_right_chain_never_goes_back():
     assert model.sample(50, 30, random_state=0).shape == (50, 30, 1)
 
 
+FORMS = [("gaussian", kind) for kind in ("full", "tied", "diag", "spherical")]
+FORMS += [("mixture", kind) for kind in ("full", "diag", "spherical")]
+
+
+def in_units(model: HiddenMarkovModel, state: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """Weight, mean and covariance of each Gaussian of a state, as the attributes say them."""
+    wide = {"full": lambda c: c, "tied": lambda c: c, "diag": np.diag, "spherical": lambda c: c * np.eye(2)}
+    kind = wide[model.covariance]
+    if model.emission == "gaussian":
+        found = model.covariances_ if model.covariance == "tied" else model.covariances_[state]
+        return [(1.0, model.means_[state], kind(found))]
+    parts = zip(model.weights_[state], model.means_[state], model.covariances_[state], strict=True)
+    return [(weight, mean, kind(found)) for weight, mean, found in parts]
+
+
+@pytest.mark.parametrize(("emission", "covariance"), FORMS)
+def test_likelihoods_and_samples_are_in_the_units_of_the_features(emission, covariance):
+    """Columns of scales a thousand apart: densities path by path from scipy's, samples by their moments."""
+    sequences, _ = noisy_levels()
+    sequences = [s * [30.0, 0.03] + [5.0, -1.0] for s in sequences]
+    model = HiddenMarkovModel(n_states=2, emission=emission, covariance=covariance, random_state=0, max_iter=5)
+    model.fit(sequences)
+    rows = sequences[0][:3]
+    logs = np.empty((2, 3))
+    for i in range(2):
+        each = [w * stats.multivariate_normal(m, c, allow_singular=False).pdf(rows) for w, m, c in in_units(model, i)]
+        logs[i] = np.log(sum(each))
+    chain = Chain(torch.from_numpy(model.start_), torch.from_numpy(model.transitions_))
+    assert model.score_samples([rows])[0] == pytest.approx(enumerate_paths(chain, logs)[0], rel=1e-9)
+
+    model.start_, n = np.array([0.4, 0.6]), 20_000
+    parts = [(p * w, m, c) for i, p in enumerate(model.start_) for w, m, c in in_units(model, i)]
+    mean = sum(w * m for w, m, _ in parts)
+    second = sum(w * (c + np.outer(m - mean, m - mean)) for w, m, c in parts)
+
+    def surprise(drawn: np.ndarray) -> float:
+        apart = drawn - mean
+        products = (apart[:, :, None] * apart[:, None]).reshape(n, -1)
+        found = [(apart, np.zeros(2)), (products, second.ravel())]
+        return max(float((abs(v.mean(0) - t) / v.std(0) * n**0.5).max()) for v, t in found)
+
+    limit = stats.norm.isf(FAILURE / 12)
+    drawn = model.sample(n, 1, random_state=0)[:, 0]
+    assert surprise(drawn) < limit
+    assert surprise(drawn * 1.05) > limit and surprise(drawn - model.center_) > limit  # planted: scale, origin
+
+
 # ---- hmmlearn ----
 
 

@@ -173,6 +173,15 @@ def test_wide_tables_go_through_their_rows():
         assert said.log_likelihood == pytest.approx(also.log_likelihood)
 
 
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 6, 13])
+def test_as_many_factors_by_default_as_can_be_identified(d):
+    """Free numbers of ``W Wᵀ + diag ψ``, no more than those of a covariance; one more factor has too many."""
+    k = FactorAnalysis()._default_width(d)
+    free = [d * each + d - each * (each - 1) // 2 for each in (k, k + 1)]
+    assert free[0] <= d * (d + 1) // 2 < free[1]
+    assert FactorAnalysis(max_iter=1).fit(WINE[:, :d]).n_components_ == max(k, 1)
+
+
 # ---- EM ----
 
 

@@ -80,6 +80,7 @@ def test_curved_data_are_straightened(tmp_path):
         return rows[:, 1] - rows[:, 0] ** 2
 
     assert stats.ks_2samp(drawn[:, 0], fresh[:, 0]).pvalue > 1e-6
+    assert stats.ks_2samp(drawn[:, 0] + 0.2, fresh[:, 0]).pvalue < 1e-6
     apart = np.stack([fresh[:, 0], np.random.default_rng(0).permutation(fresh[:, 1])], 1)
     gap = [stats.ks_2samp(off(rows), off(fresh)).statistic for rows in (drawn, apart)]
     assert gap[0] < 0.15 < 0.3 < gap[1]

@@ -72,6 +72,13 @@ def test_a_share_of_the_variance():
     assert model.n_components_ == decomposition.PCA(0.9).fit(DIGITS).n_components_
 
 
+def test_score_is_the_share_of_the_variance_kept():
+    for k in (1, 5, 20):
+        model = PCA(n_components=k).fit(DIGITS)
+        assert model.score(DIGITS) == pytest.approx(model.explained_variance_ratio_.sum(), rel=1e-9)
+    assert 0.1 < PCA(n_components=1).fit(DIGITS).score(DIGITS) < 0.2
+
+
 def test_whitened_factors_have_unit_covariance_and_come_back():
     X = rows()
     model = PCA(n_components=6, whiten=True).fit(X)
@@ -88,7 +95,10 @@ def test_samples_have_the_variances_of_the_plane():
     np.testing.assert_allclose(drawn.mean(0), model.mean_, atol=6 * np.sqrt(model.explained_variance_[0] / 2e5))
     inside = model.transform(drawn)
     # a variance from n draws has a relative deviation of sqrt(2 / n); 5 of them are passed in 3 of 10 million tries
-    np.testing.assert_allclose(inside.var(0), model.explained_variance_, rtol=5 * np.sqrt(2 / 2e5))
+    bound = 5 * np.sqrt(2 / 2e5)
+    np.testing.assert_allclose(inside.var(0), model.explained_variance_, rtol=bound)
+    for wrong in (inside.var(0) * 1.02, inside.std(0)):  # planted: a scale off by a hundredth, a root forgotten
+        assert np.abs(wrong / model.explained_variance_ - 1).max() > bound
     np.testing.assert_allclose(model.inverse_transform(inside), drawn, atol=1e-9)
     assert not np.array_equal(model.sample(2), model.sample(2))
     assert np.array_equal(model.sample(2, random_state=3), model.sample(2, random_state=3))

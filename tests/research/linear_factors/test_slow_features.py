@@ -72,6 +72,9 @@ def test_back_again_and_samples():
     noisy = SlowFeatureAnalysis().fit(np.cumsum(np.random.default_rng(0).normal(size=(2000, 2)), 0) % 7)
     drawn = noisy.sample(200_000, random_state=0)
     np.testing.assert_allclose(noisy.slowness(drawn), noisy.delta_, rtol=0.1)
+    # planted: moments in another order, and every other one
+    assert np.abs(noisy.slowness(np.random.default_rng(0).permutation(drawn)) / noisy.delta_ - 1).max() > 0.1
+    assert np.abs(noisy.slowness(drawn[::2]) / noisy.delta_ - 1).max() > 0.1
 
 
 def test_copies_and_constants_are_left_out():

@@ -202,7 +202,10 @@ def test_samples_have_the_scales_of_the_codes():
     covariance += model.noise_variance_ * np.eye(64)
     spread = np.sqrt(np.diag(covariance).max())
     np.testing.assert_allclose(drawn.mean(0), model.mean_, atol=6 * spread / np.sqrt(1e5))
-    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.05 * covariance.max())
+    found = np.cov(drawn.T)
+    np.testing.assert_allclose(found, covariance, atol=0.05 * covariance.max())
+    halved = covariance / 2  # planted: Gaussian codes of the same scale
+    assert np.abs(found - halved).max() > 0.05 * covariance.max()
 
 
 def test_kept_and_shown(tmp_path):
