@@ -83,7 +83,7 @@ def step(network, batch, optimizer, loss):
         log.write(f"{value}")
 """
     text = GOOD.replace("epochs=15)", "epochs=15, step=step)") + step
-    with pytest.raises(GradusError, match=r"'log.txt' written at line 25 of mine.py"):
+    with pytest.raises(GradusError, match=r"'log.txt' written at line 22 of mine.py"):
         examine_script(written(tmp_path, text), max_time=10)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.py"]
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from gradus.core.storage import atomic_write, storage_errors
 from gradus.practice.doctor.findings import SURE, Diagnosis
-from gradus.practice.doctor.page_figures import bars, lines, ridges
+from gradus.practice.doctor.page_figures import bars, growth, lines, ridges
 
 __all__ = ["render_diagnosis", "write_diagnosis"]
 
@@ -106,6 +106,7 @@ def render_diagnosis(diagnosis: Diagnosis, *, title: str = "program") -> str:
         columns=LAYER_COLUMNS,
         curves=[Markup(c) for c in _curves(tables.get("epochs", []), diagnosis.measures) if c],
         epochs=_epochs(tables.get("epochs", [])),
+        growth=_growth(diagnosis.measures.get("generalization")),
         treatments=_treatments(tables.get("treatments", []), diagnosis.measures.get("skill")),
         recorded=_recorded(view),
         graph=_fitted(graph, inner.group(1)) if inner else graph,
@@ -174,9 +175,11 @@ def _part(row: Mapping[str, Any]) -> dict[str, str]:
 def _layers(rows: Sequence[Mapping[str, Any]], places: Sequence[str]) -> list[dict[str, Any]]:
     """Return cells of the table, those that a finding names first marked."""
     found = []
+    named = {place.partition(" ")[0] for place in places}
+    if rows and "output" in named:
+        named.add(rows[-1]["layer"])
     for row in rows:
         cells = [(f"{row[c]:.0%}".replace("%", " %") if c in SHARES else _number(row[c])) for c in LAYER_COLUMNS]
-        named = {place.partition(" ")[0] for place in places}
         warn = [c in SHARES and c != "zero" and row[c] > 0.8 for c in LAYER_COLUMNS]
         cells[0] = cells[0] or "network"
         found.append({"cells": list(zip(cells, warn, strict=True)), "guilty": row["layer"] in named})
@@ -222,6 +225,21 @@ def _treatments(rows: Sequence[Mapping[str, Any]], skill: float | None) -> dict[
         bar | {"skill": _number(r["skill"]), "gain": _number(r["gain"])} for bar, r in zip(drawn, rows, strict=True)
     ]
     return {"rows": told, "before": _number(skill)}
+
+
+def _growth(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what is said of rows that were not learned from, with the learning curve where there is one."""
+    if not found:
+        return None
+    curve = found.get("curve")
+    if curve is None:
+        return {"sentences": found["sentences"], "drawn": "", "words": ""}
+    words = (
+        f"The {curve['kind']} by number of training rows, over {curve['repeats']} splits. Dotted: the power law "
+        "through the means; shaded: where the mean is expected, in nine cases of ten."
+    )
+    drawn = growth(curve, title=f"The {curve['kind']} by number of training rows")
+    return {"sentences": found["sentences"], "drawn": Markup(drawn), "words": words}
 
 
 def _recorded(view: Mapping[str, Any]) -> list[dict[str, Any]]:

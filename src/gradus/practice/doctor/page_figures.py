@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["bars", "lines", "ridges"]
+__all__ = ["bars", "growth", "lines", "ridges"]
 
 WIDTH, HEIGHT = 460, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 34
@@ -43,17 +43,18 @@ def lines(series: Mapping[str, Sequence[tuple[float, float | None]]], *, x: str,
     low, high, ticks = _axis(min(ys), max(ys))
     first, last = min(xs), max(xs)
     span = (last - first) or 1.0
+    labels = [_short(10**tick if powers else tick, ticks) for tick in ticks]
+    left = max(LEFT, 16 + 7 * max(map(len, labels)))  # numbers that differ late are long
 
     def at(a: float, b: float) -> tuple[float, float]:
-        across = (WIDTH - LEFT - RIGHT) * ((a - first) / span if last > first else 0.5)
-        return LEFT + across, TOP + (HEIGHT - TOP - BOTTOM) * (high - b) / (high - low)
+        across = (WIDTH - left - RIGHT) * ((a - first) / span if last > first else 0.5)
+        return left + across, TOP + (HEIGHT - TOP - BOTTOM) * (high - b) / (high - low)
 
     parts = []
-    for tick in ticks:
+    for tick, label in zip(ticks, labels, strict=True):
         _, level = at(first, tick)
-        parts.append(f'<path class="grid" d="M{LEFT} {level:.1f}H{WIDTH - RIGHT}"/>')
-        label = _short(10**tick if powers else tick, ticks)
-        parts.append(f'<text x="{LEFT - 7}" y="{level + 4:.1f}" text-anchor="end">{label}</text>')
+        parts.append(f'<path class="grid" d="M{left} {level:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{left - 7}" y="{level + 4:.1f}" text-anchor="end">{label}</text>')
     for tick in _whole(first, last):
         place, _ = at(tick, low)
         parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{tick}</text>')
@@ -63,7 +64,7 @@ def lines(series: Mapping[str, Sequence[tuple[float, float | None]]], *, x: str,
         parts.append(f'<polyline class="line s{rank}" points="{drawn}"/>')
         if len(placed) <= 15:
             parts += [f'<circle class="dot s{rank}" cx="{a:.1f}" cy="{b:.1f}" r="3"/>' for a, b in placed]
-    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">{escape(x)}</text>')
+    parts.append(f'<text x="{(left + WIDTH - RIGHT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">{escape(x)}</text>')
     key = "".join(f'<span><i class="s{rank}"></i>{escape(name)}</span>' for rank, name in enumerate(kept, 1))
     legend = f'<p class="key"><b>{escape(y)}</b>{key if len(kept) > 1 else ""}</p>'
     return legend + _framed("".join(parts), WIDTH, HEIGHT, title)
@@ -119,6 +120,59 @@ def ridges(found: Mapping[str, Any], *, title: str) -> str:
         zero = left + (width - left - right) * -low / (high - low)
         parts.insert(0, f'<path class="zero" d="M{zero:.1f} 6V{base}"/>')
     return _framed("".join(parts), width, height, title)
+
+
+def growth(curve: Mapping[str, Any], *, title: str) -> str:
+    """Return a learning curve: errors by number of rows on an axis of ratios, and what is expected beyond.
+
+    Parameters
+    ----------
+    curve : mapping
+        ``sizes``, ``error``, ``training_error`` (one a size), ``ahead``, ``low``, ``high``, ``law`` (one a size to
+        come), ``kind`` (name of the error).
+    title : str
+        Read aloud in the drawing's place.
+
+    Examples
+    --------
+    >>> curve = {"sizes": [10, 100], "error": [0.4, 0.2], "training_error": [0.0, 0.1], "ahead": [100, 400],
+    ...          "low": [0.18, 0.1], "high": [0.22, 0.2], "law": [0.2, 0.15], "kind": "error"}
+    >>> growth(curve, title="Error by rows").count("<polyline")
+    3
+    """
+    sizes, ahead = curve["sizes"], curve["ahead"]
+    known = [*curve["error"], *curve["training_error"], *curve["high"], *curve["low"], 0.0]
+    low, high, ticks = _axis(min(known), max(known))
+    first, span = math.log(sizes[0]), math.log(ahead[-1] / sizes[0])
+
+    def at(rows: float, value: float) -> str:
+        across = LEFT + (WIDTH - LEFT - RIGHT) * (math.log(rows) - first) / span
+        return f"{across:.1f},{TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low):.1f}"
+
+    parts = []
+    for tick in ticks:
+        _, _, level = at(sizes[0], tick).partition(",")
+        parts.append(f'<path class="grid" d="M{LEFT} {level}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 7}" y="{float(level) + 4:.1f}" text-anchor="end">{_short(100 * tick)} %</text>')
+    marked = [sizes[0], sizes[len(sizes) // 2], sizes[-1], 2 * sizes[-1], ahead[-1]]
+    for rows in dict.fromkeys(marked):
+        place, _, _ = at(rows, low).partition(",")
+        end = "end" if rows == ahead[-1] else "middle"
+        parts.append(f'<text x="{place}" y="{HEIGHT - BOTTOM + 17}" text-anchor="{end}">{rows:,}</text>')
+    outline = [at(a, b) for a, b in zip(ahead, curve["high"], strict=True)]
+    outline += [at(a, b) for a, b in zip(ahead[::-1], curve["low"][::-1], strict=True)]
+    parts.append(f'<polygon class="band" points="{" ".join(outline)}"/>')
+    rows = [("on held-out rows", sizes, curve["error"]), ("on rows learned from", sizes, curve["training_error"])]
+    for rank, (_, across, values) in enumerate(rows, 1):
+        placed = [at(a, b) for a, b in zip(across, values, strict=True)]
+        parts.append(f'<polyline class="line s{rank}" points="{" ".join(placed)}"/>')
+        parts += [f'<circle class="dot s{rank}" cx="{a}" cy="{b}" r="3"/>' for a, b in (p.split(",") for p in placed)]
+    law = " ".join(at(a, b) for a, b in zip(ahead, curve["law"], strict=True))
+    parts.append(f'<polyline class="line s1 law" points="{law}"/>')
+    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 2}" text-anchor="middle">training rows</text>')
+    key = "".join(f'<span><i class="s{rank}"></i>{name}</span>' for rank, (name, _, _) in enumerate(rows, 1))
+    legend = f'<p class="key"><b>{escape(curve["kind"])}</b>{key}</p>'
+    return legend + _framed("".join(parts), WIDTH, HEIGHT, title)
 
 
 def bars(rows: Sequence[tuple[str, float | None]], *, base: float | None) -> list[dict[str, Any]]:
