@@ -233,6 +233,9 @@ def test_noise_makes_bits_of_codes_and_like_digits_neighbours():
     assert sure[3.0] > 0.9 > 0.8 > sure[0.0]
     codes = model.transform(IMAGES[1200:])
     assert set(np.unique(codes)) == {0.0, 1.0}
+    # the bits are those that the decoder reads: turned round, they stand for other digits
+    apart = [np.square(model.inverse_transform(bits) - IMAGES[1200:]).mean() for bits in (codes, 1 - codes)]
+    assert apart[0] < 0.75 * np.square(IMAGES[:1200].mean(0) - IMAGES[1200:]).mean() < apart[1]
     found = model.index(IMAGES[:1200]).nearest(codes, 10)
     precision = retrieval_precision(found, LABELS[1200:], LABELS[:1200]).mean()
     assert precision > 0.7
@@ -317,7 +320,14 @@ def test_exhibits_show_what_was_learned():
     assert [t["name"] for t in points] == list("0123456789") and sum(len(t["x"]) for t in points) == 200
     codes = model.transform(IMAGES[:200])
     assert np.allclose(points[3]["x"], codes[LABELS[:200] == 3, 0], atol=1e-4)
-    assert Image.open(BytesIO(shown["Manifold"].pictures[0].png)).size == (15 * 8, 15 * 8)
+    sheet = Image.open(BytesIO(shown["Manifold"].pictures[0].png))
+    assert sheet.size == (15 * 8, 15 * 8)
+    # the first code grows to the right, the second upwards
+    low, high = np.quantile(codes, [0.02, 0.98], axis=0)
+    for corner, code in (((0, 0), [low[0], high[1]]), ((14, 0), high), ((0, 14), low)):
+        left, top = 8 * corner[0], 8 * corner[1]
+        tile = np.asarray(sheet.crop((left, top, left + 8, top + 8)), dtype=float) / 255
+        assert np.abs(tile - np.clip(model.inverse_transform([code])[0] / 16, 0, 1)).max() < 0.01
     plain = {e.title for e in model.exhibits(IMAGES[:200])}
     assert plain == set(shown)
 
