@@ -216,7 +216,7 @@ def _sorted(patient: Patient, target: Tensor, task: Task) -> Iterator[Finding]:
 
 
 def _unseen_classes(target: Tensor, other: Tensor, task: Task) -> Iterator[Finding]:
-    """Validation targets that training has none of, and the reverse: rows were sorted by class when they were cut."""
+    """Find classes in validation that training has none of: rows were sorted by class when they were cut."""
     if task.kind not in ("classes", "binary") or task.sequence or target.ndim > 2 or other.ndim > 2:
         return
     if target.numel() != len(target) or len(target) < 50:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.signals import over_examples
 from gradus.practice.doctor.task import Task
 
 __all__ = ["check_examples"]
@@ -93,6 +94,9 @@ def _mixing(patient: Patient, batch: Any, first: Tensor) -> Iterator[Finding]:
         if gap > 1e-4 and not _rows_are_steps(patient, batch, first):
             seen = f"answers to {k} rows change by {gap:.2g} (relative) when the other rows of the batch are exchanged"
             yield Finding("mixed_examples", "network", seen, 0.95)
+            over = over_examples(patient, batch, n)
+            if over:
+                yield Finding("wrong_axis", "network", f"{seen}: a {over} runs over axis 0, the examples", 0.96)
             return
 
 

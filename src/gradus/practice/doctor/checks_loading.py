@@ -14,7 +14,7 @@ from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, Source, parts_of
 
-__all__ = ["check_loading"]
+__all__ = ["check_loading", "draws"]
 
 LOOKED = 12
 
@@ -46,11 +46,22 @@ def _fetched_twice(source: Source) -> str:
     return f"fetching a row changes {changed[0]} in place: {other} of {count} rows are others the second time{moved}"
 
 
-def _fetch(held: Any, index: int) -> tuple[Tensor, ...]:
+def draws(source: Source) -> bool:
+    """Whether a row of a loader's dataset is another under other draws, as with augmentation."""
+    held = getattr(source.loader, "dataset", None)
+    if not isinstance(held, Dataset) or isinstance(held, IterableDataset) or not hasattr(held, "__len__"):
+        return False
+    try:
+        return any(not _equal(_fetch(held, k), _fetch(held, k, seed=k + 1)) for k in range(min(4, len(held))))
+    except Exception:  # rows that are not tensors
+        return False
+
+
+def _fetch(held: Any, index: int, seed: int = 0) -> tuple[Tensor, ...]:
     """Return a copy of one row, under the same draws each time."""
-    torch.manual_seed(index)
-    random.seed(index)
-    np.random.seed(index)  # noqa: NPY002 - the user's dataset may draw from it
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the user's dataset may draw from it
     return tuple(part.detach().clone() for part in parts_of(held[index]))
 
 

@@ -73,7 +73,7 @@ def check_parts(parts: Parts, skill: float, loads: bool) -> Iterator[Finding]:
     skill : float
         Skill of the trained network on validation rows.
     loads : bool
-        Whether training rows come from a loader, which may change them on purpose.
+        Whether training rows are drawn anew each time they are fetched, as augmentation does.
     """
     across, train, valid = parts.across, parts.train, parts.valid
     shown = (
@@ -86,10 +86,12 @@ def check_parts(parts: Parts, skill: float, loads: bool) -> Iterator[Finding]:
     if valid > 0.25 and across < 0.3 * valid and low:
         if train > 0.25 and train > 0.5 * valid:
             yield Finding("inconsistent_preparation", "train and valid", f"{shown}: the parts differ", 0.85)
-        elif across < 0.08:
+        elif across < 0.08 and not loads:
             yield Finding("shuffled_pairs", "train", f"{shown}: training pairs do not belong together", 0.93)
+        elif loads:
+            yield Finding("destructive_augmentation", "train", shown, 0.85)
         else:
-            yield Finding("destructive_augmentation" if loads else "label_noise", "train", shown, 0.6)
+            yield Finding("label_noise", "train", shown, 0.6)
     elif train > 0.25 and across < 0.2 * train and valid < 0.2 * train and low:
         yield Finding("shuffled_pairs", "valid", f"{shown}: validation pairs do not belong together", 0.8)
     elif max(across, train, valid) < 0.05 and (not math.isfinite(skill) or skill < 0.04):

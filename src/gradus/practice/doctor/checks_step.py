@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from gradus.core.errors import InputError
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.hearing import StepWatch, heard
 from gradus.practice.doctor.patient import Patient, stored
@@ -29,14 +33,22 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
     patient.network.train()
     order = torch.Generator().manual_seed(0)
     done = 0
-    with heard(watch, patient.network, patient.optimizers):
+    around: dict[str, list[Tensor]] = {}
+    hooks = [
+        register_optimizer_step_pre_hook(lambda *_: around.update(before=[p.detach().clone() for p in parameters])),
+        register_optimizer_step_post_hook(lambda *_: around.update(after=[p.detach().clone() for p in parameters])),
+    ]
+    with heard(watch, patient.network, patient.optimizers), _removed(hooks):
         while done < steps:
             begun = done
             for batch in patient.train.batches(order):
                 before = [p.detach().clone() for p in parameters]
                 watch.events.append([])
                 watch.training.append([])
+                around.clear()
                 patient.advance(batch)
+                if len(around) == 2:
+                    watch.undone.append(_undone(around["before"], around["after"], parameters))
                 gap = math.sqrt(sum(float(((p - b) ** 2).sum()) for p, b in zip(parameters, before, strict=True)))
                 size = math.sqrt(sum(float((b**2).sum()) for b in before))
                 watch.moved.append(gap / max(size, 1e-12))
@@ -51,10 +63,28 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
     return watch
 
 
+@contextmanager
+def _removed(hooks: Sequence[Any]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@torch.no_grad()
+def _undone(before: Sequence[Tensor], after: Sequence[Tensor], now: Sequence[Tensor]) -> float:
+    """Return which part of a step from before to after has been taken back since."""
+    steps = [(a - b, a - n) for b, a, n in zip(before, after, now, strict=True)]
+    size = sum(float((step**2).sum()) for step, _ in steps)
+    return sum(float((step * back).sum()) for step, back in steps) / size if size > 0 else 0.0
+
+
 def check_step(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong with the user's own step; ``patient`` is trained a little by it."""
     if patient.step is None:
         return
+    against = _gathered(_against(patient))
     watch = watch_steps(patient)
     if not watch.events:
         return
@@ -81,9 +111,20 @@ def check_step(patient: Patient) -> Iterator[Finding]:
     if max(watch.used, default=1.0) == 0 and max(watch.raw) > 0:
         yield Finding("wrong_step_order", "step", "the optimizer steps before there are gradients", 0.97)
         return
+    if watch.undone and sorted(watch.undone)[len(watch.undone) // 2] > 0.5:
+        back = sorted(watch.undone)[len(watch.undone) // 2]
+        seen = f"after the optimizer's step something else writes to the parameters, and takes {back:.0%} of it back"
+        yield Finding("shared_state", "step", seen, 0.94)
     yield from _left_behind(watch, patient)
     yield from _cleared(watch, patient)
     yield from _clipped(watch)
+    if not _several(watch, patient):
+        yield from against
+    early = sum("clip" in events and "backward" not in events[: _last(events, "clip")] for events in watch.events)
+    if early > 0.8 * calls and counts["zero"] > 0.8 * calls:
+        yield Finding(
+            "wrong_step_order", "step", "gradients are clipped before there are any: clip after backward", 0.85
+        )
     trains = [mode for modes in watch.training for mode in modes]
     if trains and not any(trains) and minds_mode(patient.network):
         seen = "the network is in evaluation mode in every step, so dropout and batch statistics are off"
@@ -97,13 +138,74 @@ def has_players(patient: Patient) -> bool:
     watch = watch_steps(patient, 3)
     calls = max(1, len(watch.events))
     own = watch.counts["step"] >= 2 * calls or patient.loss is None
-    return watch.counts["backward"] >= 2 * calls and own
+    return _several(watch, patient) and own
+
+
+def _gathered(findings: Iterator[Finding]) -> list[Finding]:
+    """Return what a check finds until it fails, as one that cannot be made on this program does."""
+    found = []
+    try:
+        for finding in findings:
+            found.append(finding)
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, InputError):
+        pass
+    return found
+
+
+def _last(events: Sequence[str], name: str) -> int:
+    return len(events) - 1 - list(reversed(events)).index(name)
+
+
+def _against(patient: Patient) -> Iterator[Finding]:
+    """Compare the gradient that the optimizer takes with that of the loss of the same batch."""
+    parameters = [p for p in patient.network.parameters() if p.requires_grad]
+    taken: list[list[Tensor]] = []
+
+    def look(*_: Any) -> None:
+        taken.append([torch.zeros_like(p) if p.grad is None else p.grad.detach().clone() for p in parameters])
+
+    angles, ratios, sizes = [], [], []
+    for k, batch in enumerate(islice(patient.train.batches(torch.Generator().manual_seed(3)), 4)):
+        torch.manual_seed(k)
+        patient.network.train()
+        value = patient.measure(batch)
+        plain = torch.autograd.grad(value, parameters, allow_unused=True)
+        ours = torch.cat(
+            [(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in zip(parameters, plain, strict=True)]
+        )
+        watch = StepWatch(events=[[]], training=[[]])
+        taken.clear()
+        hook = register_optimizer_step_pre_hook(look)
+        try:
+            torch.manual_seed(k)
+            with heard(watch, patient.network, patient.optimizers):
+                patient.advance(batch)
+        finally:
+            hook.remove()
+        if len(taken) != 1 or len(watch.losses) != 1 or not math.isfinite(watch.losses[0]):
+            return
+        theirs = torch.cat([g.reshape(-1) for g in taken[0]])
+        size = float(ours.norm() * theirs.norm())
+        if size <= 0 or not math.isfinite(size):
+            return
+        angles.append(float(ours @ theirs) / size)
+        ratios.append(abs(watch.losses[0]) / max(abs(float(value.detach())), 1e-12))
+        sizes.append(float(theirs.norm() / ours.norm()))
+    if not angles:
+        return
+    angle, ratio = sorted(angles)[len(angles) // 2], sorted(ratios)[len(ratios) // 2]
+    if max(angles) < -0.3:
+        seen = f"the step goes against the gradient of the loss: the cosine between the two is {angle:.2f}"
+        yield Finding("wrong_loss", "step", seen, 0.93)
+    elif angle < 0.7 and ratio > 3 and sorted(sizes)[len(sizes) // 2] > 2:
+        seen = f"the step lowers {ratio:.1f} times the loss, along a gradient at a cosine of {angle:.2f} to the loss's"
+        yield Finding("excessive_regularization", "step", seen, 0.45)
 
 
 def _left_behind(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
     """Find layers that no step moves, and players that move each other."""
     counts, calls = watch.counts, len(watch.events)
-    players = counts["backward"] >= 2 * calls and len(list(patient.network.children())) > 1
+    players = _several(watch, patient)
     weights = [n for n in watch.still if n.endswith("weight") or "." not in n]
     total = sum(p.requires_grad for p in patient.network.parameters())
     if weights and len(watch.still) < total:
@@ -118,6 +220,16 @@ def _left_behind(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
     if players and counts["step"] >= 2 * calls and watch.everywhere >= 2 * calls:
         seen = f"each of the {counts['step'] // calls} steps of a batch moves the parameters of all players"
         yield Finding("unbalanced_players", "optimizer", seen, 0.8)
+    elif watch.shared > 0.5 * counts["step"]:
+        seen = "one backward pass through both players, and one step along it: the one moves the other's way"
+        yield Finding("unbalanced_players", "optimizer", seen, 0.85)
+
+
+def _several(watch: StepWatch, patient: Patient) -> bool:
+    """Whether the step goes back several times, and not each time to the same end: for players of their own."""
+    if watch.counts["backward"] < 2 * len(watch.events) or len(list(patient.network.children())) < 2:
+        return False
+    return len(set(watch.reached)) > 1 or len(patient.optimizers) > 1
 
 
 def _zeroed_between(events: list[str]) -> bool:
@@ -148,7 +260,7 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
                 f"the gradients of {per_step:.0f} batches are summed, not averaged: the step sees {ratio:.1f} times "
                 "the gradient of one"
             )
-            yield Finding("accumulation_unscaled", "step", seen, 0.85)
+            yield Finding("accumulation_unscaled", "step", seen, 0.92)
 
 
 def _uncleared(watch: StepWatch) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradus.practice.doctor.checks_loading import draws
 from gradus.practice.doctor.checks_parts import check_parts, skill_of_parts
 from gradus.practice.doctor.checks_wiring import is_affine
 from gradus.practice.doctor.findings import Finding
@@ -51,7 +52,7 @@ class Course:
     inside: dict[str, float] = field(default_factory=dict)
     treated: list[dict[str, Any]] = field(default_factory=list)
     train_skill: float = math.nan
-    clips: bool = False
+    suspected: frozenset[str] = frozenset()
     players: bool = False
 
     @property
@@ -86,14 +87,23 @@ class Course:
 
 
 def check_training(
-    fresh: Callable[[], Patient], task: Task, judge: Judge, *, seconds: float, treat: bool = True, clips: bool = False
+    fresh: Callable[[], Patient],
+    task: Task,
+    judge: Judge,
+    *,
+    seconds: float,
+    treat: bool = True,
+    suspected: frozenset[str] = frozenset(),
 ) -> tuple[Course, list[Finding], list[dict[str, Any]]]:
-    """Train, compare and, with ``treat``, try changes; return the course, findings, and a table of the layers."""
+    """Train, compare and, with ``treat``, try changes; return the course, findings, and a table of the layers.
+
+    ``suspected`` are causes for which the user's own step has given reason.
+    """
     deadline = time.perf_counter() + seconds
     patient = fresh()
     first_batch = next(iter(patient.train.batches()))
     base = run_trial(patient, seconds=0.4 * seconds, judge=judge)
-    course = Course(base, judge, clips=clips, players=not patient.plain)
+    course = Course(base, judge, suspected=suspected, players=not patient.plain)
     if base.error or not base.losses:
         return course, [], []
     if judge.task.kind != "other":
@@ -107,6 +117,7 @@ def check_training(
     if treat and patient.plain and not course.endless:
         findings += _treated(course, fresh, deadline)
     findings += _schedule(course)
+    findings += _statistics(course, first_batch)
     findings += _endless(course)
     findings += _still(course, fresh())
     findings += _weights(course, fresh())
@@ -167,7 +178,7 @@ def _data_tells(course: Course, patient: Patient, task: Task) -> Iterator[Findin
     parts = skill_of_parts(patient, task)
     if parts is not None:
         course.inside = {"train": parts.train, "valid": parts.valid}
-        yield from check_parts(parts, skill, patient.train.loader is not None)
+        yield from check_parts(parts, skill, draws(patient.train))
 
 
 @torch.no_grad()
@@ -231,7 +242,7 @@ def _treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> I
             planned.append((prior, treatment))
     planned.sort(key=lambda pair: -pair[0])
     found: list[tuple[float, float, Treatment, Trial]] = []
-    for prior, treatment in planned:
+    for place, (prior, treatment) in enumerate(planned):
         left = deadline - time.perf_counter()
         if left < 1.0:
             break
@@ -248,7 +259,7 @@ def _treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> I
         gain, new, _ = _gain(course, trial)
         course.treated.append({"treatment": treatment.words, "skill": round(new, 4), "gain": round(gain, 4)})
         found.append((gain, prior, treatment, trial))
-        if gain > 0.75 and prior >= 0.4:
+        if gain > 0.75 and prior >= 0.4 and not any(p >= max(0.9, prior) for p, _ in planned[place + 1 :]):
             break
     if found:
         yield from _best(course, sample, found)
@@ -284,7 +295,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         new, old = trial.skill, _gain(course, trial)[2]
         strange = prior >= 0.95 and treatment.cause in PLAIN
         strange |= prior >= 0.75 and treatment.words.endswith("batches")
-        need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.poor else 0.25)
+        need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.poor else 0.12 if prior >= 0.95 else 0.25)
         if gain < need or gain < 0.6 * top or new - max(old, -1.0) < max(least, 2 * course.judge.noise):
             continue
         cause = treatment.cause
@@ -295,9 +306,53 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
                 continue
         if cause == "wrong_step_order":
             cause = _step_cause(course)
+        if cause == "learning_rate_too_high" and is_sum(sample):
+            cause = "sum_reduction"
         seen = f"skill {old:.2f} becomes {new:.2f} {treatment.words} (0: best constant answer, 1: perfect)"
         sure = 0.5 + 0.25 * min(1.0, gain) + 0.15 * min(prior, 1.0) + 0.05 * (gain >= 0.95 * top)
         yield Finding(cause, "training", seen, min(0.95, sure))
+
+
+@torch.no_grad()
+def _statistics(course: Course, batch: Any) -> Iterator[Finding]:
+    """Find running statistics that make a network in evaluation mode another than the one that was trained."""
+    patient = course.base.patient
+    if patient is None or not patient.plain or not course.base.finite or course.judge.task.kind == "other":
+        return
+    norms = [m for m in patient.network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    if not norms or len(parts_of(batch)[0]) < 8:
+        return
+    values = []
+    kept = [b.clone() for b in patient.network.buffers()]
+    for training in (True, False):
+        patient.network.eval()
+        for norm in norms:
+            norm.train(training)
+        values.append(float(patient.measure(batch)))
+    for b, value in zip(patient.network.buffers(), kept, strict=True):
+        b.copy_(value)
+    if course.poor and values[1] > 3 * abs(values[0]) + 0.5:
+        seen = (
+            f"the loss of a training batch is {values[0]:.3g} by the batch's statistics, {values[1]:.3g} by those kept"
+        )
+        strange = any(m.momentum is not None and not 0.005 <= m.momentum <= 0.9 for m in norms)
+        yield Finding("optimizer_settings" if strange else "shared_state", "batch normalization", seen, 0.8)
+
+
+def is_sum(patient: Patient) -> bool:
+    """Whether the loss of a batch is the sum of those of its rows."""
+    batch = next(iter(patient.train.batches()))
+    parts = batch if isinstance(batch, tuple | list) else (batch,)
+    if not all(isinstance(p, Tensor) and p.ndim and len(p) == len(parts[0]) for p in parts) or len(parts[0]) < 4:
+        return False
+    patient.network.eval()
+    try:
+        with torch.no_grad():
+            twice = tuple(torch.cat([p, p]) for p in parts)
+            one, two = float(patient.measure(tuple(parts))), float(patient.measure(twice))
+    except Exception:  # batches of another size cannot be asked
+        return False
+    return abs(two / one - 2) < 0.02 if one else False
 
 
 def _weights(course: Course, start: Patient) -> Iterator[Finding]:
@@ -312,7 +367,8 @@ def _step_cause(course: Course) -> str:
     rates = course.base.rates
     if rates and (max(rates) > 3 * rates[0] or rates[-1] < 0.05 * rates[0]):
         return "schedule"
-    return "gradient_clip" if course.clips else "wrong_step_order"
+    known = [cause for cause in ("gradient_clip", "excessive_regularization") if cause in course.suspected]
+    return known[0] if known else "wrong_step_order"
 
 
 def _schedule(course: Course) -> Iterator[Finding]:
@@ -396,7 +452,7 @@ def _flow(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:
         return
     for signal in silent(found):
         seen = f"{signal.dead:.0%} of the rectified units behind it are zero for every example before training"
-        yield Finding("dead_units", signal.behind, seen, 0.8)
+        yield Finding("dead_units", signal.behind, seen, 0.95 if signal.dead > 0.98 else 0.8)
     for signal in squashed(found):
         seen = f"{signal.saturated:.0%} of the {signal.kind} behind it sit at the ends before training"
         yield Finding("saturated_units", signal.behind, seen, 0.66)
@@ -488,7 +544,7 @@ def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
     elif explained < 0.45 and course.base.complete:
         if math.isfinite(known) and known > 0.1:
             yield Finding("underfitting", "training", shown, 0.65 if skill < 0.4 * known else 0.52)
-        elif skill < 0.01 and course.players:
+        elif max(row.get("skill", -math.inf) for row in course.base.epochs) < 0.01 and course.players:
             yield Finding("unbalanced_players", "training", f"{shown}: the user's own score does not rise", 0.6)
         elif skill < 0.01:
             yield Finding("underfitting", "training", f"{shown}: nothing is learned", 0.55)

@@ -67,7 +67,11 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     yield from _mismatch(out, wants, task, output, target)
     yield from _axis(output, task)
     yield from _targets(patient, output, target, task, wants)
+    if wants == "distance":
+        yield from _nominal(patient, output, task)
     yield from _direction(loss, output, target, task)
+    if out == "free" and wants != "constant":
+        yield from _floor(loss, output, target, task)
     yield from _last_layer(patient, batch, output)
     if linear:
         yield from _linear(patient, task)
@@ -181,7 +185,8 @@ def _targets(patient: Patient, output: Tensor, target: Tensor, task: Task, wants
     whole = seen_all[-1] if len(seen_all) > 1 else target
     t = whole.double()
     low, high = float(t.min()), float(t.max())
-    if wants in ("sigmoid", "probabilities") and task.kind != "reconstruction" and (low < -1e-6 or high > 1 + 1e-6):
+    numeric = task.kind in ("binary", "soft", "numbers", "other") and whole.is_floating_point()
+    if wants in ("sigmoid", "probabilities") and numeric and (low < -1e-6 or high > 1 + 1e-6):
         seen = f"targets lie in [{low:.3g}, {high:.3g}], the loss takes them from [0, 1]"
         yield Finding("wrong_target_coding", "targets", seen, 0.95)
     if task.kind == "reconstruction" and wants in ("sigmoid", "probabilities") and (low < -0.01 or high > 1.01):
@@ -200,6 +205,36 @@ def _targets(patient: Patient, output: Tensor, target: Tensor, task: Task, wants
         if not task.sequence and int(valued.min()) == 1 and task.classes == top and found == top - 1 and found >= 2:
             seen = f"classes are numbered from 1 to {top - 1}; output 0 is never right"
             yield Finding("wrong_target_coding", "targets", seen, 0.55)
+
+
+def _nominal(patient: Patient, output: Tensor, task: Task) -> Iterator[Finding]:
+    """Find classes taken for numbers: targets whose order helps a linear model no more than any other numbering."""
+    from sklearn.linear_model import RidgeCV
+
+    parts = patient.train.rows(1000)
+    if task.kind != "numbers" or len(parts) != 2 or output[0].numel() != 1 or not parts[0].is_floating_point():
+        return
+    y = parts[1].reshape(-1)
+    values, counts = y.unique(return_counts=True)
+    if not 3 <= len(values) <= 30 or int(counts.min()) < 10 or not torch.equal(values, values.round()):
+        return
+    if float(values[-1] - values[0]) != len(values) - 1 or float(values[0]) not in (0.0, 1.0):
+        return
+    X = parts[0].reshape(len(y), -1).double().numpy()
+    if X.shape[1] > 1000:
+        return
+    generator = torch.Generator().manual_seed(0)
+    index = torch.searchsorted(values, y)
+    orders = [torch.arange(len(values)), *(torch.randperm(len(values), generator=generator) for _ in range(5))]
+    found = []
+    for order in orders:
+        numbers, half = order[index].double().numpy(), len(y) // 2
+        line = RidgeCV((1e-2, 1.0, 1e2)).fit(X[:half], numbers[:half])
+        found.append(float(line.score(X[half:], numbers[half:])))
+    if max(found) > 0.15 and found[0] < sum(found[1:]) / len(found[1:]) + 0.08:
+        seen = f"squared error on {len(values)} class numbers, whose order means nothing: a linear model explains "
+        seen += f"{found[0]:.0%} of their variance, and {sum(found[1:]) / len(found[1:]):.0%} if they are renumbered"
+        yield Finding("wrong_loss", "loss", seen, 0.8)
 
 
 def _direction(loss: Any, output: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
@@ -232,6 +267,30 @@ def _direction(loss: Any, output: Tensor, target: Tensor, task: Task) -> Iterato
     if values and all(a > b + 1e-9 for a, b in values):
         a, b = values[0]
         yield Finding("wrong_loss", "loss", f"it is {a:.3g} for right answers and {b:.3g} for wrong ones", 0.95)
+
+
+def _floor(loss: Any, output: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
+    """Find a loss that no answer makes small, however right and sure, nor large: it squashes them once too often."""
+    if task.kind == "classes" and not task.sequence and output.ndim == 2 and target.numel() == len(output):
+        index = target.reshape(-1).long()
+        if int(index.min()) < 0 or int(index.max()) >= output.shape[1] or output.shape[1] < 2:
+            return
+        right = 2.0 * nn.functional.one_hot(index, output.shape[1]).to(output) - 1
+        wrong = right.roll(1, 1)
+    elif task.kind == "binary" and target.numel() == output.numel():
+        right = torch.where(target.reshape(output.shape) > 0.5, 1.0, -1.0).to(output)
+        wrong = -right
+    else:
+        return
+    try:
+        with torch.no_grad():
+            good, better, bad, worse = (float(loss(k * o, target)) for o in (right, wrong) for k in (50.0, 100.0))
+    except Exception:
+        return
+    still = abs(good - better) < 1e-3 * abs(good) and abs(bad - worse) < 1e-3 * abs(bad)
+    if math.isfinite(worse) and still and good > 0.2 and bad - good < 2.5 and bad > good + 0.1:
+        seen = f"the loss of sure answers is {good:.3g} where they are right and {bad:.3g} where they are wrong"
+        yield Finding("loss_activation_mismatch", "loss", f"{seen}: something squashes them before", 0.93)
 
 
 def _last_layer(patient: Patient, batch: Any, output: Tensor) -> Iterator[Finding]:

@@ -192,10 +192,10 @@ def _stages(
         return
     certain = max((f.confidence for f in found), default=0.0)
     left = deadline - time.perf_counter()
-    clips = any(f.cause == "gradient_clip" for f in found)
+    suspected = frozenset(f.cause for f in found if f.place == "step")
     course: Course
     course, more, table = each(
-        lambda: check_training(fresh, task, judge, seconds=max(2.0, left - 2), treat=certain < 0.9, clips=clips)
+        lambda: check_training(fresh, task, judge, seconds=max(2.0, left - 2), treat=certain < 0.9, suspected=suspected)
     )
     found += more
     if course.poor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,12 @@ class StepWatch:
         Parameters that never moved.
     everywhere : float
         Steps in which every parameter of the network had a gradient for the optimizer that took it.
+    reached : list of frozenset of str
+        The network's children to whose parameters each backward pass brought a gradient.
+    shared : int
+        Steps in which the gradient of one backward pass moved two players: one whose output the other judges.
+    undone : list of float
+        How much of the last step of each call was taken back before the call ended: one where all of it was.
     """
 
     events: list[list[str]] = field(default_factory=list)
@@ -49,11 +56,51 @@ class StepWatch:
     changed_data: bool = False
     still: list[str] = field(default_factory=list)
     everywhere: float = 0.0
+    reached: list[frozenset[str]] = field(default_factory=list)
+    shared: int = 0
+    undone: list[float] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
         """How often each event came in all."""
         return {name: sum(e.count(name) for e in self.events) for name in ("zero", "backward", "clip", "step")}
+
+
+class _Chain:
+    """Which children judge what another one made, and other inputs as well: the two players of a game."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.made: dict[int, tuple[Any, str]] = {}
+        self.judged: set[tuple[str, str]] = set()
+        self.others: set[str] = set()
+        self.handles = [c.register_forward_hook(self._called(n)) for n, c in network.named_children()]
+
+    def _called(self, name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            first = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+            kept, maker = (None, "") if first is None else self.made.get(id(first), (None, ""))
+            if kept is not None and kept() is first and maker != name:
+                self.judged.add((maker, name))
+            elif first is not None and not first.requires_grad:
+                self.others.add(name)
+            if isinstance(output, Tensor):
+                self.made[id(output)] = (weakref.ref(output), name)  # a number may be given to another one later
+
+        return hook
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return maker and judge of each game."""
+        return [(maker, judge) for maker, judge in self.judged if judge in self.others]
+
+
+def _noted(watch: StepWatch, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that notes its calls among the events."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        watch.events[-1].append(name)
+        return function(*arguments, **named)
+
+    return call
 
 
 @contextmanager
@@ -68,10 +115,16 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
         found = [p.grad.norm() for p in parameters if p.grad is not None]
         return float(torch.stack(found).norm()) if found else 0.0
 
+    children = {n: [p for p in c.parameters() if p.requires_grad] for n, c in network.named_children()}
+    chain = _Chain(network)
+
+    def sizes() -> dict[str, float]:
+        return {n: sum(float(p.grad.abs().sum()) for p in ps if p.grad is not None) for n, ps in children.items()}
+
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
             outer, inside[0] = inside[0], True
-            before = norm() if not outer else 0.0
+            before, held = (norm(), sizes()) if not outer else (0.0, {})
             try:
                 value = function(*arguments, **named)
             finally:
@@ -80,24 +133,11 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
                 watch.events[-1].append("backward")
                 watch.kept.append(before > 0)
                 watch.raw.append(norm())
+                watch.reached.append(frozenset(n for n, size in sizes().items() if size != held[n]))
                 first = arguments[0] if arguments else None
                 number = first if isinstance(first, Tensor) and first.numel() == 1 else torch.tensor(math.nan)
                 watch.losses.append(float(number.detach()))
             return value
-
-        return call
-
-    def clip(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            watch.events[-1].append("clip")
-            return function(*arguments, **named)
-
-        return call
-
-    def cleared(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            watch.events[-1].append("zero")
-            return function(*arguments, **named)
 
         return call
 
@@ -109,16 +149,19 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
         own = [p for group in optimizer.param_groups for p in group["params"] if id(p) in known]
         graded = [p for p in own if p.grad is not None and bool((p.grad != 0).any())]
         watch.everywhere += bool(own) and len(graded) == len(own) == len(parameters)
+        moved = {n for n, ps in children.items() if any(p is q for p in ps for q in graded)}
+        last = watch.reached[-1] if watch.reached else frozenset()
+        watch.shared += any({maker, judge} <= last & moved for maker, judge in chain.pairs())
 
     owners: list[Any] = [*optimizers, network, *network.children()]
-    handles: list[Any] = [register_optimizer_step_pre_hook(stepping)]
+    handles: list[Any] = [register_optimizer_step_pre_hook(stepping), *chain.handles]
     mode = network.register_forward_pre_hook(lambda m, _: watch.training[-1].append(m.training))
     Tensor.backward, torch.autograd.backward = counted(backward), counted(engine)  # type: ignore[method-assign]
     for name, function in clips.items():
-        setattr(nn.utils, name, clip(function))
-        setattr(nn.utils.clip_grad, name, clip(function))
+        setattr(nn.utils, name, _noted(watch, "clip", function))
+        setattr(nn.utils.clip_grad, name, _noted(watch, "clip", function))
     for owner in owners:
-        owner.__dict__["zero_grad"] = cleared(owner.zero_grad)
+        owner.__dict__["zero_grad"] = _noted(watch, "zero", owner.zero_grad)
     try:
         yield
     finally:

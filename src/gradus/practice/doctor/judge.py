@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradus.practice.doctor.patient import Patient
-from gradus.practice.doctor.task import Task, task_of, with_ignored
+from gradus.practice.doctor.task import Task, loss_kind, task_of, with_ignored
 
 __all__ = ["Judge", "linear_code_skill", "reference_skill"]
 
@@ -37,12 +37,16 @@ class Judge:
     rare : bool
         Whether one of two classes is so rare that how rows are ranked says more than how many are right: skill is
         then twice the area under the ROC curve, less one.
+    linked : bool
+        Whether outputs are not the numbers themselves but, say, their logarithms: skill is then how well the two go
+        together, the square of their correlation.
     """
 
     task: Task
     batches: list[Any]
     first_loss: float = math.nan
     rare: bool = False
+    linked: bool = False
 
     @classmethod
     def of(cls, patient: Patient) -> Judge:
@@ -66,6 +70,8 @@ class Judge:
                 if isinstance(output, Tensor):
                     task = with_ignored(task, patient.criterion, output, patient.target(batches[0]))
         judge = cls(task, batches)
+        if task.kind == "numbers" and patient.criterion is not None:
+            judge.linked = loss_kind(patient.criterion, output, patient.target(batches[0]), task) != "distance"
         judge.rare = is_rare([patient.target(batch) for batch in batches], task)
         judge.first_loss = judge(patient)["valid_loss"]
         return judge
@@ -147,6 +153,9 @@ class Judge:
             return ranking_skill(torch.cat([_score(o, self.task) for o in outputs]).numpy(), truth.numpy().ravel())
         if kind in ("numbers", "reconstruction"):
             spread = float(((truth - truth.mean(0)) ** 2).sum())
+            if self.linked and truth.shape[1] == 1:
+                together = float(torch.corrcoef(torch.stack([answer[:, 0], truth[:, 0]]))[0, 1])
+                return abs(together) * together if math.isfinite(together) else 0.0
             return 1 - float(((answer - truth) ** 2).sum()) / spread if spread > 0 else math.nan
         common = max((float((truth == value).double().mean()) for value in truth.unique()), default=1.0)
         if kind == "binary" and truth.ndim > 1:

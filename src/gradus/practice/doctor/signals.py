@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradus.practice.doctor.patient import Patient
 
-__all__ = ["ENDS", "Rewired", "Signal", "of_network", "signals", "silent", "squashed"]
+__all__ = ["ENDS", "Rewired", "Signal", "of_network", "over_examples", "signals", "silent", "squashed"]
 
 # Where a squashing function ends.
 ENDS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0), "hardtanh": (-1.0, 1.0)}
@@ -126,6 +126,31 @@ def of_network(own: Callable[[str], Any], wrapper: nn.Module, name: str) -> Any:
         if name == "network":
             raise
         return getattr(wrapper._modules["network"], name)
+
+
+class _Axes(TorchFunctionMode):
+    """Note over which axis each softmax runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, int, torch.Size]] = []
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        named = named or {}
+        name = getattr(function, "__name__", "")
+        if name in ("softmax", "log_softmax", "softmin") and arguments and isinstance(arguments[0], Tensor):
+            axis = named.get("dim", arguments[1] if len(arguments) > 1 else None)
+            if isinstance(axis, int):
+                self.found.append((name, axis % max(1, arguments[0].ndim), arguments[0].shape))
+        return function(*arguments, **named)
+
+
+@torch.no_grad()
+def over_examples(patient: Patient, batch: Any, rows: int) -> str:
+    """Return the softmax that runs over the examples of a batch; empty where none does."""
+    with _Axes() as heard:
+        patient.forward(batch)
+    return next((name for name, axis, shape in heard.found if axis == 0 and shape[0] == rows and len(shape) > 1), "")
 
 
 class Rewired(nn.Module):

@@ -103,7 +103,7 @@ def off_scale(patient: Patient) -> float:
     moving = spread[spread != 1.0] if bool((spread != 1.0).any()) else spread
     big, small = float(size.max().log10()), float(size.max().clamp_min(1e-12).log10())
     uneven = float((moving.max() / moving.min().clamp_min(1e-12)).log10()) if len(moving) > 1 else 0.0
-    return max(big, -small, 0.5 * uneven, 0.0)
+    return max(big, -small, 0.25 * uneven, 0.0)
 
 
 def _rescaled(patient: Patient) -> Patient | None:
@@ -354,12 +354,13 @@ def meant(patient: Patient) -> bool:
 
 @torch.no_grad()
 def as_drawn(patient: Patient) -> bool:
-    """Whether most frozen weights are as layers draw them, uniform within the usual bound, and so never trained."""
+    """Whether most weights that stay fixed are as layers draw them, uniform within the usual bound: never trained."""
     found = []
+    held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
     for module in patient.network.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             w, bound = module.weight, module.weight[0].numel() ** -0.5
-            if not w.requires_grad and w.numel() >= 30:
+            if (not w.requires_grad or id(w) not in held) and w.numel() >= 30:
                 spread = float(w.double().std()) / (bound / 3**0.5)
                 inside = 0.9 * bound < float(w.abs().max()) <= 1.0001 * bound
                 found.append(inside and abs(spread - 1) < max(0.05, 2.5 / w.numel() ** 0.5))
