@@ -19,7 +19,7 @@ class AttentionPool(nn.Module):
         super().__init__()
         self.emb = nn.Embedding(vocab_size, dim, padding_idx=0)
         self.score = nn.Linear(dim, 1)
-        self.fc = nn.Sequential(nn.Linear(dim, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
+        self.fc = nn.Sequential(nn.Linear(dim, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1))
 
     def forward(self, ids):
         e = self.emb(ids)
@@ -34,7 +34,7 @@ def build(seed=0):
     torch.manual_seed(seed)
     rows = [(t, float(m > 0)) for t, m in sentences("movie", 4000) if abs(m) > 0.5]
     cut = len(rows) - 600
-    counts = Counter(w for t, _ in rows[:cut] for w in set(words_of(t)))
+    counts = Counter(w for t, _ in rows[:cut] for w in dict.fromkeys(words_of(t)))
     kept = [w for w, c in counts.items() if 3 <= c <= 300]
     index = {w: i + 1 for i, w in enumerate(kept)}
 
@@ -51,5 +51,5 @@ def build(seed=0):
         "valid": prepare(rows[cut:]),
         "optimizer": torch.optim.Adam(net.parameters(), lr=2e-3),
         "batch_size": 32,
-        "epochs": 6,
+        "epochs": 5,
     }

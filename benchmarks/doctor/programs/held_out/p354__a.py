@@ -76,4 +76,4 @@ def build(seed=0):
         return loss_d.detach()
 
     return {"network": gan, "objective": discriminator_loss, "step": step, "evaluate": evaluate, "train": (x[:280], y[:280]),
-            "valid": (x[280:], y[280:]), "optimizer": optimizers["d"], "batch_size": 28, "epochs": 60}
+            "valid": (x[280:], y[280:]), "optimizer": optimizers["d"], "batch_size": 28, "epochs": 110}

@@ -63,4 +63,4 @@ def build(seed=0):
     x, y = torch.tensor(x / 8 - 1, dtype=torch.float32), torch.tensor(y)
     net = Denoiser()
     return {"network": net, "objective": objective, "evaluate": evaluate, "train": (x[:1400], y[:1400]), "valid": (x[1400:], y[1400:]),
-            "optimizer": torch.optim.Adam(net.parameters(), lr=2e-3), "batch_size": 70, "epochs": 40}
+            "optimizer": torch.optim.Adam(net.parameters(), lr=2e-3), "batch_size": 70, "epochs": 60}
