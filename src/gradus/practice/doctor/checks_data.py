@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradus.practice.doctor.checks_loading import draws
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
@@ -32,7 +33,7 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
     yield from _rows_standardized(train[0])
     if valid and len(valid[0]) >= 8:
         yield from _leaking(train, valid)
-        yield from _prepared(train[0], valid[0])
+        yield from _prepared(train[0], valid[0], draws(patient.train))
     if len(train) > 1 and len(train[0]) == len(train[-1]):
         yield from _sorted(patient, train[-1], task)
         if len(valid) > 1:
@@ -119,7 +120,7 @@ def _near_copies(train: Tensor, valid: Tensor) -> Iterator[Finding]:
         yield Finding("leaking_rows", "train and valid", seen + "training row than rows usually lie", 0.6)
 
 
-def _prepared(train: Tensor, valid: Tensor) -> Iterator[Finding]:
+def _prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Finding]:
     """Find validation inputs on another scale, or scaled by numbers of their own."""
     if not (train.is_floating_point() and valid.is_floating_point()) or train.shape[1:] != valid.shape[1:]:
         return
@@ -141,6 +142,9 @@ def _prepared(train: Tensor, valid: Tensor) -> Iterator[Finding]:
     gaps = ((a.mean(0) - b.mean(0)).abs() / a.std(0).clamp_min(1e-12))[columns]
     scales = (b.std(0) / a.std(0).clamp_min(1e-12))[columns]
     off = float(((gaps > 1.0) | (scales > 3) | (scales < 1 / 3)).double().mean())
+    if drawn and off > 0.5 and (ratio > 2 or shift > 0.5):
+        yield Finding("destructive_augmentation", "train inputs", f"{seen}; training rows are drawn anew", 0.75)
+        return
     if (ratio > 5 or shift > 1.5) and off > 0.5:
         yield Finding("inconsistent_preparation", "valid inputs", seen, 0.95)
         return

@@ -70,7 +70,7 @@ def _only_common(patient: Patient, task: Task, value: float) -> Iterator[Finding
     chance = any(abs(value - c) < 0.04 for c in (0.0, 1 / max(1, seen_classes)))
     if seen_classes > 1 and rare < 0.25 and float((named != common).double().mean()) < 0.15 * rare and chance:
         seen = f"class {common} makes {1 - rare:.0%} of the rows and nearly all answers; evaluate gives {value:.2f}"
-        yield Finding("label_imbalance", "training", seen, 0.8)
+        yield Finding("label_imbalance", "training", seen, 0.88)
 
 
 class KnownAnswers(nn.Module):
@@ -120,8 +120,12 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
         return
     try:
         trained = _asked(patient, patient.network, valid.given)
-        perfect = _asked(patient, KnownAnswers(inputs, right), valid.given)
         exchanged = _with_targets(valid.given, inputs, target.roll(shift, 0))
+        if _minds(patient, task, inputs, target, shift) and trained == _asked(patient, patient.network, exchanged):
+            seen = f"it gives {trained:.4g} also when the targets of the validation rows are exchanged"
+            yield Finding("wrong_evaluation", "evaluate", seen, 0.93)
+            return
+        perfect = _asked(patient, KnownAnswers(inputs, right), valid.given)
         moved = _asked(patient, KnownAnswers(inputs, right), exchanged)
         if math.isfinite(moved) and moved == perfect and different > 0.3:
             seen = f"right answers get {perfect:.4g} also when the targets of the validation rows are exchanged"
@@ -143,6 +147,17 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: even perfect answers do not get 1", 0.85)
     elif task.kind != "numbers" and perfect > 1.001 and not _counts(perfect, len(inputs)):
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: more than there is to get", 0.85)
+
+
+@torch.no_grad()
+def _minds(patient: Patient, task: Task, inputs: Tensor, target: Tensor, shift: int) -> bool:
+    """Whether as many of the network's answers would not be right were the targets exchanged."""
+    output = patient.forward((inputs[:2000], target[:2000]))
+    if task.kind != "classes" or target.ndim != 1:
+        return False
+    named, truth = output.argmax(task.axis), target[:2000]
+    right, other = (float((named == t).double().mean()) for t in (truth, target.roll(shift, 0)[:2000]))
+    return right - other > 0.2
 
 
 def _counts(perfect: float, n: int) -> bool:

@@ -98,6 +98,7 @@ def check_parts(parts: Parts, skill: float, loads: bool) -> Iterator[Finding]:
         yield Finding("shuffled_pairs", "train and valid", f"{shown}: targets do not depend on inputs", 0.7)
     elif across > 0.15 and train < 0.65 * across and across - train > 0.12:
         seen = f"{shown}: training targets agree less with their inputs than validation targets"
-        yield Finding("label_noise", "train targets", seen, 0.55 if loads else 0.8)
+        cause = "destructive_augmentation" if loads else "label_noise"
+        yield Finding(cause, "train" if loads else "train targets", seen, 0.55 if loads else 0.8)
     elif valid - across > 0.35 and valid > 0.4 and (not math.isfinite(skill) or skill < 0.5 * valid):
         yield Finding("destructive_augmentation", "train", shown, 0.6)

@@ -123,7 +123,7 @@ def check_step(patient: Patient) -> Iterator[Finding]:
     early = sum("clip" in events and "backward" not in events[: _last(events, "clip")] for events in watch.events)
     if early > 0.8 * calls and counts["zero"] > 0.8 * calls:
         yield Finding(
-            "wrong_step_order", "step", "gradients are clipped before there are any: clip after backward", 0.85
+            "wrong_step_order", "step", "gradients are clipped before there are any: clip after backward", 0.91
         )
     trains = [mode for modes in watch.training for mode in modes]
     if trains and not any(trains) and minds_mode(patient.network):

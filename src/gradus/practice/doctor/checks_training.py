@@ -59,11 +59,8 @@ class Course:
     def known(self) -> float:
         """What the simple models let one expect; NaN where there are none."""
         # trees often do better on tables than any network of moderate size
-        found = [
-            v * (0.65 if name == "trees" else 0.8 if name == "two tokens" else 1)
-            for name, v in self.reference.items()
-            if math.isfinite(v)
-        ]
+        factors = {"trees": 0.65, "token": 0.8, "two tokens": 0.5}
+        found = [v * factors.get(name, 1.0) for name, v in self.reference.items() if math.isfinite(v)]
         return max(found) if found else math.nan
 
     @property
@@ -123,6 +120,7 @@ def check_training(
     findings += _weights(course, fresh())
     findings += _collapsed(course, first_batch)
     findings += _few_rows(course, patient)
+    findings += _fixed_end(course, fresh())
     findings += _straight(course, fresh(), first_batch)
     findings += _alike(course, fresh())
     findings += _flow(course, fresh(), first_batch)
@@ -416,9 +414,9 @@ def _alike(course: Course, start: Patient) -> Iterator[Finding]:
         if p.ndim != 2 or min(p.shape) < 2 or not p.requires_grad or "embed" in name.lower():
             continue
         for axis in (0, 1):
-            equal = [bool((w == w.narrow(axis, 0, 1)).all()) for w in (p.detach(), q.detach())]
-            if all(equal):
-                seen = f"all {p.shape[axis]} units start with equal weights, and have equal ones after training"
+            apart = [float((w - w.narrow(axis, 0, 1)).abs().max()) for w in (p.detach(), q.detach())]
+            if apart[1] == 0 and apart[0] <= 0.1 * float(p.detach().abs().max()):
+                seen = f"all {p.shape[axis]} units start with equal weights, and hardly differ after training"
                 yield Finding("symmetric_initialization", name, seen, 0.92)
                 return
 
@@ -456,13 +454,14 @@ def _flow(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:
     for signal in squashed(found):
         seen = f"{signal.saturated:.0%} of the {signal.kind} behind it sit at the ends before training"
         yield Finding("saturated_units", signal.behind, seen, 0.66)
-    if isinstance(output, Tensor) and isinstance(target, Tensor) and len(found) > 2:
+    inputs = parts_of(batch)[0]
+    if isinstance(output, Tensor) and isinstance(target, Tensor) and inputs.is_floating_point():
         size = float(target.double().pow(2).mean().sqrt()) if course.judge.task.kind == "numbers" else 10.0
-        grown = found[-1].spread / max(found[0].spread, 1e-12)
+        grown = float(output.double().abs().max() / inputs.double().abs().max().clamp_min(1e-12))
         large = float(output.double().abs().max()) / max(size, 1e-12)
         if large > 1e3 and grown > 1e3:
             seen = f"signals grow {grown:.1e} times on their way, outputs reach {large:.1e} times the targets"
-            yield Finding("exploding_gradients", found[-1].behind, seen, 0.8)
+            yield Finding("exploding_gradients", found[-1].behind if found else "network", seen, 0.8)
 
 
 @torch.no_grad()
@@ -502,6 +501,19 @@ def _few_rows(course: Course, patient: Patient) -> Iterator[Finding]:
     if ours <= 0.2 * theirs and course.train_skill > course.base.skill + 0.2:
         seen = f"skill {course.train_skill:.2f} on the {ours} rows to learn from, {course.base.skill:.2f} on others"
         yield Finding("overfitting", "train", seen, 0.85)
+
+
+def _fixed_end(course: Course, start: Patient) -> Iterator[Finding]:
+    """Find a last layer that stays as it was drawn while layers before it are trained."""
+    if not course.poor:
+        return
+    held = {id(p) for o in start.optimizers for group in o.param_groups for p in group["params"]}
+    matrices = [(n, p) for n, p in start.network.named_parameters() if p.ndim > 1]
+    moved = [p.requires_grad and id(p) in held for _, p in matrices]
+    if len(moved) > 1 and any(moved) and not moved[-1] and as_drawn(start):
+        cause = "not_in_optimizer" if matrices[-1][1].requires_grad else "frozen_parameters"
+        place = matrices[-1][0].rpartition(".")[0] or matrices[-1][0]
+        yield Finding(cause, place, "the last layer stays as it was drawn, and layers before it are trained", 0.92)
 
 
 def _straight(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:

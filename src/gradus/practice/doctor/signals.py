@@ -12,7 +12,18 @@ from torch.overrides import TorchFunctionMode
 
 from gradus.practice.doctor.patient import Patient
 
-__all__ = ["ENDS", "Rewired", "Signal", "of_network", "over_examples", "signals", "silent", "squashed"]
+__all__ = [
+    "ENDS",
+    "Rewired",
+    "Signal",
+    "Undropped",
+    "dropout_rate",
+    "of_network",
+    "over_examples",
+    "signals",
+    "silent",
+    "squashed",
+]
 
 # Where a squashing function ends.
 ENDS = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0), "hardtanh": (-1.0, 1.0)}
@@ -126,6 +137,56 @@ def of_network(own: Callable[[str], Any], wrapper: nn.Module, name: str) -> Any:
         if name == "network":
             raise
         return getattr(wrapper._modules["network"], name)
+
+
+class _Dropouts(TorchFunctionMode):
+    """Note the rates of dropout, and with ``off`` leave it out."""
+
+    def __init__(self, off: bool) -> None:
+        super().__init__()
+        self.off, self.rates = off, [0.0]
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        named = named or {}
+        if getattr(function, "__name__", "").rstrip("_").startswith(("dropout", "alpha_dropout")) and arguments:
+            on = named.get("training", arguments[2] if len(arguments) > 2 else True)
+            self.rates.append(float(named.get("p", arguments[1] if len(arguments) > 1 else 0.5)) if on else 0.0)
+            if self.off:
+                return arguments[0]
+        return function(*arguments, **named)
+
+
+@torch.no_grad()
+def dropout_rate(patient: Patient, batch: Any) -> float:
+    """Return the largest rate of dropout in training, of layers and of functions."""
+    buffers = [b.clone() for b in patient.network.buffers()]
+    mode = patient.network.training
+    patient.network.train()
+    try:
+        with _Dropouts(off=False) as heard:
+            patient.forward(batch)
+    finally:
+        patient.network.train(mode)
+        for b, kept in zip(patient.network.buffers(), buffers, strict=True):
+            b.copy_(kept)
+    return max(heard.rates)
+
+
+class Undropped(nn.Module):
+    """A network without its dropout."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the network has, where a step or an objective asks for its parts."""
+        return of_network(super().__getattr__, self, name)
+
+    def forward(self, *inputs: Any) -> Any:
+        """Ask the network."""
+        with _Dropouts(off=True):
+            return self.network(*inputs)
 
 
 class _Axes(TorchFunctionMode):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gradus.practice.doctor.patient import Patient, Source
-from gradus.practice.doctor.signals import ENDS, Rewired, Signal, of_network, signals, squashed
+from gradus.practice.doctor.signals import ENDS, Rewired, Signal, Undropped, dropout_rate, of_network, signals, squashed
 
 __all__ = ["TREATMENTS", "Treatment"]
 
@@ -184,16 +184,16 @@ def _unregularized(patient: Patient) -> Patient:
         for group in optimizer.param_groups:
             if "weight_decay" in group:
                 group["weight_decay"] = 0.0
-    for module in patient.network.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.p = 0.0
-    return patient
+    return replace(patient, network=Undropped(patient.network))
 
 
 def penalties(patient: Patient) -> float:
     """Return how strong weight decay and dropout are: one where they are commonly too strong."""
     decay = max((g.get("weight_decay") or 0.0 for o in patient.optimizers for g in o.param_groups), default=0.0)
-    rate = max((m.p for m in patient.network.modules() if isinstance(m, nn.modules.dropout._DropoutNd)), default=0.0)
+    try:
+        rate = dropout_rate(patient, _first_batch(patient))
+    except Exception:  # a network that is called in ways of its own
+        rate = 0.0
     adamw = any(isinstance(o, torch.optim.AdamW) for o in patient.optimizers)
     lr = max(g["lr"] for o in patient.optimizers for g in o.param_groups)
     strong = decay * lr > 1e-3 if adamw else decay >= 0.01
