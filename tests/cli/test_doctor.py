@@ -36,10 +36,12 @@ def test_a_script_gets_a_page_and_the_rates_that_would_do(script, capsys):
     facts = json.loads(Path("looked/at/doctor.json").read_text())
     first = facts["findings"][0]
     assert first["cause"] == "learning_rate_too_high"
+    line = SCRIPT[: SCRIPT.index("lr=30.0")].count("\n") + 1
+    assert first["line"] == f"net.py:{line}" and f"   where     training (net.py:{line})\n" in out
     assert "lower the loss, its own is 30" in first["evidence"] and first["evidence"] in out
     assert [row["layer"] for row in facts["recorded"]["activations"]] == ["0", "1", "2"]
     page = Path("looked/at/doctor.html").read_text()
-    assert "<h1>net.py is faulty</h1>" in page and "<iframe" in page
+    assert "<h1>net.py is faulty</h1>" in page and "<iframe" in page and f'<code class="line">net.py:{line}<' in page
 
 
 def test_json_names_the_page_and_holds_no_histograms(script, capsys):
@@ -69,3 +71,22 @@ def test_a_file_in_the_folder_s_place_is_told_before_anything_runs(script, capsy
     Path("page").write_text("mine")
     assert "a folder after --out" in refused(capsys, "doctor", "net.py", "--out", "page")
     assert Path("page").read_text() == "mine"
+
+
+def test_a_run_is_told_what_it_does_on_rows_it_has_not_seen(finished, capsys):
+    code, out, _ = gradus(
+        capsys, "doctor", "run", "--max-time", "4", "--generalization", "20", "--out", "page", "--json"
+    )
+    found = json.loads(out)["measures"]["generalization"]
+    assert code == 0 and found["fit"]["bar_is"] != "goal"
+    page = Path("page/doctor.html").read_text()
+    assert "On rows it has not seen" in page
+    assert ('class="band"' in page) == ("curve" in found)
+    code, out, _ = gradus(capsys, "doctor", "run", "--max-time", "4", "--generalization", "1", "--goal", "2")
+    assert code == 0 and "\nunderfitting: " in out and "where the goal is 2" in out
+
+
+def test_generalization_is_asked_of_runs_and_a_goal_of_generalization(script, finished, capsys):
+    words = ["a run's folder with --generalization"]
+    refused(capsys, "doctor", "net.py", "--generalization", "9", words=words)
+    refused(capsys, "doctor", "run", "--goal", "0.9", words=["--generalization SECONDS with --goal"])

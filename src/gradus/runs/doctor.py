@@ -182,7 +182,8 @@ def _parts(trainer: Trainer) -> dict[str, Any]:
     network, losses = copy.deepcopy((players[0].network, [player.loss for player in players]))
     network.train()
     own = [_same(players[0].network, network, player.parameters) for player in players]
-    optimizers = [build_optimizers(p, player.options) for p, player in zip(own, players, strict=True)]
+    pairs = zip(own, players, strict=True)
+    optimizers: list[list[Any]] = [list(build_optimizers(p, player.options)) for p, player in pairs]
     noise = generator(trainer.seed, next(network.parameters()).device)
     steps = len(trainer.batches)
     epochs = min(options.max_epochs, EPOCHS, -(-options.max_steps // steps) if options.max_steps else EPOCHS)
@@ -193,20 +194,19 @@ def _parts(trainer: Trainer) -> dict[str, Any]:
         found = losses[k](given, batch, noise)
         return found.total / found.count
 
+    def slope(k: int, given: nn.Module, batch: Batch) -> Tensor:
+        for parameter in own[k]:
+            parameter.grad = None
+        value = mean(k, given, batch)
+        value.backward(inputs=own[k])
+        return value
+
     def step(given: nn.Module, batch: Batch, _: Any, __: Any) -> Tensor:
         """Let each player act, as the loop does."""
         told = []
-        for k, (parameters, movers) in enumerate(zip(own, optimizers, strict=True)):
-
-            def closure(k: int = k, parameters: list[nn.Parameter] = parameters) -> Tensor:
-                for parameter in parameters:
-                    parameter.grad = None
-                value = mean(k, given, batch)
-                value.backward(inputs=parameters)
-                return value
-
-            for optimizer in movers:
-                told.append(optimizer.step(closure).detach())
+        for k, movers in enumerate(optimizers):
+            asked: Any = functools.partial(slope, k, given, batch)  # L-BFGS asks more than once
+            told += [optimizer.step(asked).detach() for optimizer in movers]
         return told[0]
 
     parts: dict[str, Any] = {

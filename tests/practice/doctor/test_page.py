@@ -14,7 +14,7 @@ from gradus.core.errors import StorageError
 from gradus.practice.doctor.examination import examine_build
 from gradus.practice.doctor.findings import Diagnosis, Finding
 from gradus.practice.doctor.page import render_diagnosis, write_diagnosis
-from gradus.practice.doctor.page_figures import bars, lines, ridges
+from gradus.practice.doctor.page_figures import bars, growth, lines, ridges
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.recording import BINS, Recorder, look_inside, moments
 from gradus.practice.doctor.trial import run_trial
@@ -244,3 +244,45 @@ def test_a_ridge_is_highest_where_most_values_lie():
 def test_moments():
     assert moments(1) == [0] and moments(0) == [0]
     assert moments(1000)[0] == 0 and moments(1000)[-1] == 999 and len(moments(1000)) == 8
+
+
+def test_a_learning_curve_lies_where_its_numbers_say():
+    curve = {
+        "sizes": [10, 1000], "error": [0.4, 0.2], "training_error": [0.0, 0.1], "ahead": [1000, 100_000],
+        "low": [0.15, 0.05], "high": [0.25, 0.2], "law": [0.2, 0.1], "kind": "error", "repeats": 4,
+    }  # fmt: skip
+    drawn = growth(curve, title="Error by rows")
+    found = re.findall(r'<polyline[^>]*points="(.*?)"', drawn)
+    held, own, law = ([tuple(map(float, p.split(","))) for p in line.split()] for line in found)
+    (x0, y0), (x1, y1) = held
+    assert law[0] == (x1, y1) and law[1][0] - x1 == pytest.approx(x1 - x0, abs=0.2)  # a hundredfold each
+    assert y1 - y0 == pytest.approx(2 * (law[1][1] - y1), abs=0.3) and y0 < y1  # errors go up, pixels down
+    assert own[0][1] - own[1][1] == pytest.approx((y1 - y0) / 2, abs=0.3)
+    band = [float(p.split(",")[1]) for p in re.search(r'<polygon[^>]*points="(.*?)"', drawn).group(1).split()]
+    assert len(band) == 4 and band[0] < law[0][1] < band[3] and band[1] < law[1][1] < band[2]
+    assert ">1,000<" in drawn and ">100,000<" in drawn
+
+
+def test_what_is_said_of_unseen_rows_is_text_on_the_page():
+    told = {"generalization": {"sentences": ["<b>twice the data would bring little"]}}
+    page = render_diagnosis(Diagnosis([], told))
+    assert "On rows it has not seen" in page and "&lt;b&gt;twice the data" in page and "<b>twice" not in page
+
+
+def test_a_finding_of_the_output_marks_the_last_layer_and_shows_its_line():
+    layers = [
+        {"layer": name, "kind": "Linear", "width": 1, "mean": 0.0, "std": 1.0, "zero": 0.0, "dead": 0.0,
+         "saturated": 0.0, "gradient": 0.1} for name in ("first", "last")
+    ]  # fmt: skip
+    finding = Finding("output_range", "output", "seen", 0.9, "mine.py:12")
+    page = render_diagnosis(Diagnosis([finding], {}, {"layers": layers}))
+    assert re.search(r'<tr class="guilty"><th scope="row">last<', page)
+    assert page.count('<tr class="guilty">') == 1
+    assert '<code class="line">mine.py:12</code>' in page
+
+
+def test_labels_that_differ_late_have_room():
+    """Numbers of seven characters end where the grid begins, and begin inside the drawing."""
+    drawn = lines({"loss": [(1, 2.30150), (2, 2.30100)]}, x="epoch", y="loss", title="Loss")
+    (start, label), *_ = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="end">(.*?)</text>', drawn)
+    assert len(label) >= 6 and float(start) >= 7 * len(label)
