@@ -102,9 +102,16 @@ def test_lengths_on_a_parabola_are_known():
     start = evaluate(f, vector(0.0))
     found = wolfe(f, start, vector(1.0), decrease=1e-7, curvature=1e-6)
     assert found.size == pytest.approx(3, abs=1e-5) and found.evaluations <= 4
-    back = armijo(f, start, vector(60.0))
-    assert back.size == pytest.approx(0.05) and back.evaluations > 1  # 60 a = 3 at the lowest point
+    back = armijo(f, start, vector(12.0))
+    assert back.size == pytest.approx(0.25) and back.evaluations == 2  # 12 a = 3 at the lowest point
+    assert armijo(f, start, vector(300.0)).size == pytest.approx(0.01)  # no tenth at a time
     assert armijo(f, start, vector(1.0)).size == 1.0  # the first that will do
+
+
+def test_of_a_cubic_the_lowest_point_is_found_at_once():
+    f = lambda x: (x**3 / 3 - x).sum()  # noqa: E731
+    found = wolfe(f, evaluate(f, vector(0.0)), vector(1.0), first=3.0, decrease=1e-9, curvature=1e-8)
+    assert found.met and found.evaluations == 2 and found.size == pytest.approx(1)
 
 
 def test_beyond_the_domain_it_turns_back():
