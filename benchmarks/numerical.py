@@ -1,7 +1,7 @@
 """L-BFGS of `gradus.foundations.numerical` beside SciPy's and PyTorch's, on the same functions from the same starts.
 
 All sides remember ten steps, work in float64 on one thread and stop at the same largest component of the gradient; each
-must have reached it, and the same value, before a ratio is stored (so all functions have one minimum). Evaluations of value and gradient are counted, which
+must have reached it, and the same value, before a ratio is stored. Evaluations of value and gradient are counted, which
 does not depend on the machine; times are taken in turns: ``python benchmarks/numerical.py [--rounds 7]``.
 """
 
