@@ -24,4 +24,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("label efficiency", "15.1.1", "practice", "gradus.research.representation:label_efficiency",
           "accuracy by the number of labels, over several draws of them",
           "from gradus.research.representation import label_efficiency"),
+    Entry("trained mutual information", "15.1", "practice",
+          "gradus.research.representation:estimate_mutual_information",
+          "a lower bound on what two views share, by a critic, on pairs it has not seen",
+          "from gradus.research.representation import estimate_mutual_information"),
 )  # fmt: skip
