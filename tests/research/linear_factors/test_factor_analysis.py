@@ -164,6 +164,8 @@ def test_wide_tables_go_through_their_rows():
     X = DIGITS[:40]
     data = moments(X)
     assert data.covariance is None
+    tall = moments(DIGITS)  # whose rows are not looked at again
+    assert tall.rows is None and tall.covariance.shape == (64, 64)
     full = data._replace(covariance=data.rows.T @ data.rows, rows=None)
     options = {"isotropic": False, "floor": 1e-3}
     a, b = (init(each, 3, isotropic=True, floor=1e-3) for each in (data, full))
