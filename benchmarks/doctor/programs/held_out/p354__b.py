@@ -18,7 +18,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     def __init__(self):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(64, 96), nn.LeakyReLU(0.2, True), nn.Dropout(0.2), nn.Linear(96, 1), nn.Sigmoid())
+        self.net = nn.Sequential(nn.Linear(64, 96), nn.LeakyReLU(0.2, True), nn.Dropout(0.3), nn.Linear(96, 1), nn.Sigmoid())
 
     def forward(self, x):
         return self.net(x).squeeze(1)
@@ -54,8 +54,8 @@ def build(seed=0):
     x, y = prepare(x[keep]), torch.tensor(y[keep])
     gan = GAN()
     optimizers = {
-        "g": torch.optim.Adam(gan.generator.parameters(), lr=1e-3, betas=(0.5, 0.999)),
-        "d": torch.optim.Adam(gan.discriminator.parameters(), lr=1e-3, betas=(0.5, 0.999)),
+        "g": torch.optim.Adam(gan.generator.parameters(), lr=5e-4, betas=(0.5, 0.999)),
+        "d": torch.optim.Adam(gan.discriminator.parameters(), lr=2e-3, betas=(0.5, 0.999)),
     }
     bce = nn.BCELoss()
 
@@ -76,4 +76,4 @@ def build(seed=0):
         return loss_d.detach()
 
     return {"network": gan, "objective": discriminator_loss, "step": step, "evaluate": evaluate, "train": (x[:280], y[:280]),
-            "valid": (x[280:], y[280:]), "optimizer": optimizers["d"], "batch_size": 28, "epochs": 110}
+            "valid": (x[280:], y[280:]), "optimizer": optimizers["d"], "batch_size": 28, "epochs": 60}
