@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gradus.core.errors import SettingError
 from gradus.core.randomness import derive, isolated
 from gradus.core.threads import cores, threads
+from gradus.foundations.information import entropy
 from gradus.networks.ensemble import EnsembleClassHead, EnsembleNumberHead
 from gradus.networks.heads import BinaryHead, CategoricalHead, MultiLabelHead, OrdinalHead
 from gradus.networks.multitask import MultiTaskHead
@@ -153,7 +154,7 @@ def uncertainty_of(members: Members) -> Uncertainty:
         each = probabilities_of(members)
         if isinstance(members.heads[0], MultiLabelHead):  # each label by itself
             each = torch.stack([1 - each, each], -1)
-        total, expected = _entropy(each.mean(0)), _entropy(each).mean(0)
+        total, expected = entropy(each.mean(0)), entropy(each).mean(0)
     else:
         own = list(members.heads) * (1 if len(members.heads) > 1 else members.parameters.shape[1])
         given = [head.distribution(part) for head, part in zip(own, members.parameters.unbind(1), strict=True)]
@@ -162,7 +163,3 @@ def uncertainty_of(members: Members) -> Uncertainty:
         total = expected + means.var(0, correction=0)
     # Rounding can make the difference of two equal entropies negative.
     return Uncertainty(total.numpy(), expected.numpy(), (total - expected).clamp_min(0).numpy())
-
-
-def _entropy(probabilities: Tensor) -> Tensor:
-    return torch.special.entr(probabilities).sum(-1)

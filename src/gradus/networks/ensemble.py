@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 from torch.nn import functional as F
 
 from gradus.core.errors import InputError, SettingError
+from gradus.foundations.log_space import log_mean_exp
 from gradus.networks.headed import HeadedNetwork
 from gradus.networks.heads import (
     BinaryHead,
@@ -74,7 +74,7 @@ def mixture(heads: Sequence[Any], parameters: Float[Tensor, " batch members *par
     if isinstance(head, CategoricalHead | OrdinalHead):
         categorical = isinstance(head, CategoricalHead)
         logs = [part.log_softmax(-1) if categorical else one.log_probabilities(part) for one, part in parts]
-        return Categorical(logits=torch.stack(logs).logsumexp(0) - math.log(members))
+        return Categorical(logits=log_mean_exp(torch.stack(logs)))
     if isinstance(head, BinaryHead):
         return Bernoulli(logits=F.logsigmoid(parameters).logsumexp(1) - F.logsigmoid(-parameters).logsumexp(1))
     if isinstance(head, QuantileHead):

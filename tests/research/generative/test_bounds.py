@@ -8,13 +8,13 @@ import torch
 from sklearn.decomposition import PCA
 from torch.distributions import Normal, kl_divergence
 
+from gradus.foundations.log_space import log_mean_exp
 from gradus.research.generative import VAE
 from gradus.research.generative.bounds import (
     ElboLoss,
     ImportanceWeightedLoss,
     elbo_parts,
     gaussian_kl,
-    log_mean_exp,
     log_weights,
 )
 from gradus.research.generative.likelihoods import BernoulliLikelihood, GaussianLikelihood

@@ -11,6 +11,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 from torch.nn import functional as F
 
 from gradus.core.errors import SettingError
+from gradus.foundations.log_space import inverse_softplus
 from gradus.networks.feedforward import initialize
 from gradus.networks.heads.base import Head, Reduction, reduce
 
@@ -246,7 +247,7 @@ class OrdinalHead(ClassHead):
         self.classes = classes
         self.linear = _linear(in_features, 1, bias=False)
         start = torch.logit(torch.arange(1, classes, dtype=torch.float64) / classes)
-        gaps = (start.diff() - _MINIMUM_GAP).expm1().log()  # the inverse of softplus
+        gaps = inverse_softplus(start.diff() - _MINIMUM_GAP)
         self.first_threshold = nn.Parameter(start[:1].float())
         self.raw_gaps = nn.Parameter(gaps.float())
 

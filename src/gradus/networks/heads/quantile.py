@@ -11,6 +11,7 @@ from torch.distributions import Distribution, Independent, constraints
 from torch.nn import functional as F
 
 from gradus.core.errors import InputError, SettingError
+from gradus.foundations.log_space import inverse_softplus
 from gradus.networks.feedforward import initialize
 from gradus.networks.heads.base import Reduction, reduce
 from gradus.networks.heads.regression import RegressionHead
@@ -193,7 +194,7 @@ class QuantileHead(RegressionHead):
         self.linear = nn.Linear(in_features, (outputs or 1) * len(levels))
         initialize(self.linear, "glorot")
         normal = torch.special.ndtri(levels)
-        gaps = normal.diff().expm1().log()  # the inverse of softplus
+        gaps = inverse_softplus(normal.diff())
         start = torch.cat([gaps[: self.anchor], normal[self.anchor : self.anchor + 1], gaps[self.anchor :]])
         with torch.no_grad():
             self.linear.bias.copy_(start.float().repeat(outputs or 1))

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gradus.foundations.log_space import log_mean_exp
 from gradus.networks.checks import check_sizes
 from gradus.research.autoregressive.masked import MaskedNetwork, MaskedSteps, draw_positions
 from gradus.research.autoregressive.nade_function import nade_logits
@@ -71,7 +72,7 @@ class BitNetwork(nn.Module, ABC):
         """
         sets = self.sets if most is None else min(most, self.sets)
         each = [self.likelihood.log_prob(self.logits(bits, which), bits) for which in range(sets)]
-        return each[0] if sets == 1 else torch.logsumexp(torch.stack(each), 0) - math.log(sets)
+        return each[0] if sets == 1 else log_mean_exp(torch.stack(each))
 
     def validation_log_prob(self, bits: Float[Tensor, "batch columns"]) -> Float[Tensor, " batch"]:
         """Return what early stopping follows: ``log p(x)``, of many sets of masks that of the first four.

@@ -18,6 +18,7 @@ from gradus.core.randomness import derive, generator
 from gradus.data.batches import Batch
 from gradus.estimators.exhibit import Exhibit
 from gradus.estimators.unsupervised import DrawingEstimator
+from gradus.foundations.log_space import log_mean_exp
 from gradus.research.generative.belief import BeliefLoss, SigmoidBelief, exact_log_likelihood
 from gradus.research.generative.binarization import (
     Binarize,
@@ -27,7 +28,6 @@ from gradus.research.generative.binarization import (
     drawn_bits,
     full_pixel,
 )
-from gradus.research.generative.bounds import log_mean_exp
 from gradus.research.generative.scoring import exact_or_fast, in_pieces
 from gradus.training.losses import LossFunction
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradus.data.batches import Batch
+from gradus.foundations.log_space import log_mean_exp
 from gradus.research.generative.binarization import drawn_bits
 from gradus.research.generative.networks import LatentVariableNetwork
 from gradus.training.losses import Loss
@@ -25,7 +26,6 @@ __all__ = [
     "ImportanceWeightedLoss",
     "elbo_parts",
     "gaussian_kl",
-    "log_mean_exp",
     "log_weights",
     "summed",
 ]
@@ -54,17 +54,6 @@ def gaussian_kl(mean: Float[Tensor, " *batch latent"], scale: Float[Tensor, " *b
     Kingma & Welling 2014, Auto-Encoding Variational Bayes, appendix B.
     """
     return 0.5 * (mean.square() + scale.square() - 1) - scale.log()
-
-
-def log_mean_exp(values: Float[Tensor, " draws *batch"]) -> Float[Tensor, " *batch"]:
-    """Return ``log (1/k) Σ exp v_i`` over the first axis.
-
-    Examples
-    --------
-    >>> log_mean_exp(torch.tensor([[-1000.0], [-1000.0]])).item()
-    -1000.0
-    """
-    return torch.logsumexp(values, 0) - math.log(len(values))
 
 
 def log_weights(

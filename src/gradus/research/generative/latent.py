@@ -19,6 +19,7 @@ from gradus.data.batches import Batch
 from gradus.estimators.exhibit import Exhibit
 from gradus.estimators.inputs import share
 from gradus.estimators.unsupervised import DrawingEstimator
+from gradus.foundations.log_space import log_mean_exp
 from gradus.networks.preparation import moments
 from gradus.research.generative.binarization import (
     Binarize,
@@ -29,7 +30,7 @@ from gradus.research.generative.binarization import (
     full_pixel,
     is_binary,
 )
-from gradus.research.generative.bounds import gaussian_kl, log_mean_exp, log_weights
+from gradus.research.generative.bounds import gaussian_kl, log_weights
 from gradus.research.generative.likelihoods import (
     BernoulliLikelihood,
     CategoricalLikelihood,

@@ -6,13 +6,12 @@ a loss, and back-propagation does the rest.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gradus.core.errors import InputError
+from gradus.foundations.log_space import log_mean_exp
 
 __all__ = ["leave_one_out", "reparameterized_normal", "score_function", "straight_through_bernoulli", "vimco"]
 
@@ -135,7 +134,7 @@ def leave_one_out(logs: Float[Tensor, " draws *batch"]) -> Float[Tensor, " draws
     replaced = logs.unsqueeze(0).expand(k, *logs.shape).clone()
     index = torch.arange(k, device=logs.device)
     replaced[index, index] = others
-    return torch.logsumexp(replaced, 1) - math.log(k)
+    return log_mean_exp(replaced, 1)
 
 
 def vimco(logs: Float[Tensor, " draws *batch"], log_probs: Float[Tensor, " draws *batch"]) -> Float[Tensor, " *batch"]:
@@ -162,7 +161,7 @@ def vimco(logs: Float[Tensor, " draws *batch"], log_probs: Float[Tensor, " draws
     Mnih & Rezende 2016, Variational Inference for Monte Carlo Objectives, eq. 5 and 11.
     """
     given = logs.detach()
-    bound = torch.logsumexp(given, 0) - math.log(len(given))
+    bound = log_mean_exp(given)
     credit = bound - leave_one_out(given)
     surrogate = (credit * log_probs).sum(0) + (given.softmax(0) * logs).sum(0)
     return bound + (surrogate - surrogate.detach())

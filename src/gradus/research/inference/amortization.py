@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradus.core.errors import InputError
+from gradus.foundations.log_space import log_mean_exp
 from gradus.foundations.numerical.points import minimize
 from gradus.foundations.numerical.quasi_newton import lbfgs_init, lbfgs_step
 from gradus.research.inference.guides import MeanFieldGaussianGuide
@@ -152,8 +153,7 @@ def _bounds(
         log_q = -(0.5 * noise.square() + logs + 0.5 * math.log(2 * math.pi)).sum(2)
         values.append(joint)
         weights.append(joint - log_q)
-    likelihood = torch.cat(weights).logsumexp(0) - math.log(draws)
-    return torch.cat(values).mean(0) + entropy, likelihood
+    return torch.cat(values).mean(0) + entropy, log_mean_exp(torch.cat(weights))
 
 
 class MAPEstimate(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradus.core.errors import InputError
+from gradus.foundations.log_space import log_mean_exp
 from gradus.research.inference.guides import BernoulliGuide, Guide
 
 __all__ = [
@@ -94,7 +94,7 @@ def importance_log_likelihood(
     ----------
     Goodfellow et al. 2016, §17.2; Burda, Grosse & Salakhutdinov 2016, eq. 8.
     """
-    return elbo_estimate(log_joint, guide, parameters, draws, generator).logsumexp(0) - math.log(draws)
+    return log_mean_exp(elbo_estimate(log_joint, guide, parameters, draws, generator))
 
 
 def reparameterized_gradient(
