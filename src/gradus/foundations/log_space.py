@@ -97,6 +97,6 @@ def inverse_softplus(y: Float[Tensor, " *shape"]) -> Float[Tensor, " *shape"]:
 
     References
     ----------
-    Goodfellow et al. 2016, §3.10, eq. 3.46.
+    Goodfellow et al. 2016, §3.10, eq. 3.39.
     """
     return y + log1mexp(y)
