@@ -21,7 +21,7 @@ from gradus.foundations.numerical.points import (
     first_point,
     minimize,
 )
-from gradus.foundations.numerical.quasi_newton import lbfgs_init, lbfgs_step
+from gradus.foundations.numerical.quasi_newton import LBFGSState, lbfgs_init, lbfgs_step
 
 __all__ = [
     "AugmentedLagrangianInfo",
@@ -236,12 +236,17 @@ def kkt_residual(
     slope = evaluate(lagrangian, vector).gradient
     alpha = torch.zeros_like(h) if inequality_multipliers is None else inequality_multipliers.flatten()
     return KKTResidual(
-        _largest(slope), max(_largest(g), _largest(h.clamp(min=0))), _largest(alpha.clamp(max=0)), _largest(alpha * h)
+        _largest(slope), _violation(equality, inequality, vector), _largest(alpha.clamp(max=0)), _largest(alpha * h)
     )
 
 
 def _largest(values: Tensor) -> float:
     return float(values.abs().max()) if values.numel() else 0.0
+
+
+def _violation(equality: Constraints | None, inequality: Constraints | None, vector: Vector) -> float:
+    """Return how far the worst constraint is from being met."""
+    return max(_largest(_values(equality, vector)), _largest(_values(inequality, vector).clamp(min=0)))
 
 
 def _values(constraints: Constraints | None, vector: Vector) -> Multipliers:
@@ -392,20 +397,21 @@ def augmented_lagrangian_step(
     """
     rho, lam, alpha = state.penalty, state.equality_multipliers, state.inequality_multipliers
     augmented = _augmented(state, function, equality, inequality)
-    inner, outcome = minimize(
-        lambda inside: lbfgs_step(inside, augmented),
-        lbfgs_init(augmented, state.vector, memory=20),
-        tolerance=tolerance,
-        max_steps=max_steps,
-    )
-    g, h = _values(equality, state.vector), _values(inequality, state.vector)
-    before = max(_largest(g), _largest(h.clamp(min=0)))
+    limit = RUNAWAY * max(1.0, _violation(equality, inequality, state.vector))
+
+    def step(inner: LBFGSState) -> tuple[LBFGSState, StepInfo]:
+        inner, told = lbfgs_step(inner, augmented)
+        lost = not _violation(equality, inequality, inner.point.vector) <= limit
+        return inner, told._replace(size=0.0) if lost else told  # a step of 0 ends the loop
+
+    first = lbfgs_init(augmented, state.vector, memory=20)
+    inner, outcome = minimize(step, first, tolerance=tolerance, max_steps=max_steps)
     vector, after_lam, after_alpha, violation = state.vector, lam, alpha, state.violation
-    g, h = _values(equality, inner.point.vector), _values(inequality, inner.point.vector)
-    reached = max(_largest(g), _largest(torch.maximum(h, -alpha / rho)))
-    if reached <= RUNAWAY * max(1.0, before):
-        vector, violation = inner.point.vector, reached
+    if _violation(equality, inequality, inner.point.vector) <= limit:
+        vector = inner.point.vector
+        g, h = _values(equality, vector), _values(inequality, vector)
         after_lam, after_alpha = lam + rho * g, (alpha + rho * h).clamp(min=0)
+        violation = max(_largest(g), _largest(torch.maximum(h, -alpha / rho)))
     kkt = kkt_residual(
         function,
         vector,
