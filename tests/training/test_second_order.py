@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gradus.core.errors import SettingError
+from gradus.core.errors import NonFiniteError, SettingError
 from gradus.core.randomness import generator, isolated
 from gradus.foundations.numerical import parameter_vector
 from gradus.networks import MLP, BinaryHead, CategoricalHead, GaussianHead, HeadedNetwork, OrdinalHead
@@ -183,6 +183,17 @@ def test_natural_gradients_train_and_keep_to_their_trust():
         moved = divergence(head, before, predict(state.vector)).mean().item()
         assert (2 * moved) ** 0.5 < 0.2
     assert values[-1] < 0.8 * values[0]
+
+
+def test_numbers_that_are_none_end_it_with_a_sentence():
+    vector, predict, objective, head = problem()
+    broken = lambda z: objective(z) / 0  # noqa: E731
+    with pytest.raises(NonFiniteError, match="a finite objective, got inf; raise damping"):
+        hessian_free_step(hessian_free_init(vector), predict, broken)
+    with pytest.raises(NonFiniteError, match="a gradient that is not finite"):
+        hessian_free_step(hessian_free_init(torch.zeros(1)), lambda w: w, lambda z: z.sqrt().sum())
+    with pytest.raises(NonFiniteError, match="got inf"):
+        natural_gradient_step(natural_gradient_init(vector), predict, broken, lambda p, q: divergence(head, p, q))
 
 
 def test_wrong_settings_are_refused():

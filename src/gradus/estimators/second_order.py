@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 import torch
 from torch import Tensor
 
-from gradus.core.errors import NonFiniteError, SettingError, nearest
+from gradus.core.errors import SettingError, nearest
 from gradus.core.threads import cores, threads
 from gradus.estimators.regularization import EXCLUSIVE
 from gradus.estimators.supervised import SupervisedEstimator
@@ -209,9 +209,6 @@ def _descend(
                 natural, problem.predict, problem.loss, problem.kl, damping=fixed, trust=trust
             )
             vector, row = natural.vector, {"loss": moved.before, "length": moved.length}
-        if not math.isfinite(row["loss"]):
-            mend = "raise damping, lower trust or look for extreme inputs"
-            raise NonFiniteError("a finite objective", str(row["loss"]), mend)
         history.append(row)
         if 0 <= last - row["loss"] < tolerance * abs(row["loss"]):
             return vector, history, "tolerance"

@@ -8,15 +8,16 @@ L-BFGS, is in `gradus.foundations.numerical`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradus.core.errors import SettingError
+from gradus.core.errors import NonFiniteError, SettingError
 from gradus.foundations.numerical.conjugate import conjugate_gradients
-from gradus.foundations.numerical.points import evaluate
+from gradus.foundations.numerical.points import Point, evaluate
 from gradus.foundations.numerical.products import gauss_newton_product
 
 __all__ = [
@@ -128,7 +129,7 @@ def hessian_free_step(
     Goodfellow et al. 2016, §8.6.2; Martens 2010, §4.
     """
     vector = state.vector
-    _, at, gradient = evaluate(lambda v: objective(predict(v)), vector)
+    _, at, gradient = _begun(predict, objective, vector)
     bare = gauss_newton_product(predict, objective, vector)
     start = state.direction if bool(state.direction.any()) else None
     found = conjugate_gradients(
@@ -153,6 +154,14 @@ def hessian_free_step(
     kept = direction if size > 0 else torch.zeros_like(direction)
     info = HessianFreeInfo(at, after, found.iterations, trust, size)
     return HessianFreeState((vector + size * direction).detach(), kept, damping), info
+
+
+def _begun(predict: Predict, objective: Objective, vector: Vector) -> Point:
+    point = evaluate(lambda v: objective(predict(v)), vector)
+    if not point.finite:
+        received = f"{point.value:g}" if not isfinite(point.value) else "a gradient that is not finite"
+        raise NonFiniteError("a finite objective", received, "raise damping, lower trust or look for extreme inputs")
+    return point
 
 
 def _shortened(value: Callable[[float], float], at: float, tries: int = 12) -> tuple[float, float]:
@@ -317,7 +326,7 @@ def natural_gradient_step(
         received = f"learning_rate={learning_rate}, damping={damping}, trust={trust}"
         raise SettingError("a positive learning_rate and trust, and a damping of 0 or more", received, "correct it")
     vector = state.vector
-    _, before, gradient = evaluate(lambda v: objective(predict(v)), vector)
+    _, before, gradient = _begun(predict, objective, vector)
     fisher = fisher_matrix(predict, divergence, vector)
     if damping:
         damped = fisher + damping * torch.eye(len(vector), dtype=fisher.dtype, device=fisher.device)

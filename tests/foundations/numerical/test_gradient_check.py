@@ -38,6 +38,7 @@ RIGHT = {
     "matrices": lambda x: torch.linalg.slogdet(x @ x.T + torch.eye(3).double())[1],
     "large": lambda x: 1e8 * (x**2).sum() + x.sum(),
     "small": lambda x: 1e-12 * (x**2).sum(),
+    "constant in disguise": lambda x: (x.sin() ** 2 + x.cos() ** 2).sum() + 1e-9 * x[0, 0],
     "by hand": lambda x: Cube.apply(x, 1.0).sum(),
     "partly flat": lambda x: x[0].tanh().sum() + 5,
 }

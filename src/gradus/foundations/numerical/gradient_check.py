@@ -131,7 +131,8 @@ def check_gradient(
         rows.append((where, gradient, *_difference(values, parts[k], way), _complex_step(values)))
     if not rows:
         raise InputError("a point with entries", "none", "pass one number or more")
-    scale = max(abs(gradient) for _, gradient, _, _, _ in rows)
+    # terms that cancel, in the value as in the derivative, leave rounding of their own size
+    scale = max(abs(float(value.detach())), *(abs(gradient) for _, gradient, _, _, _ in rows))
     permitted = all(
         imaginary is not None and _relative(imaginary, difference, MARGIN * doubt) < 1e-3
         for _, _, difference, doubt, imaginary in rows
