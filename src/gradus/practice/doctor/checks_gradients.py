@@ -132,9 +132,12 @@ def check_steps(patient: Patient, batches: Sequence[Any]) -> Iterator[Finding]:
         with torch.no_grad():
             torch.manual_seed(0)
             before, kept = float(patient.measure(batches[0])), p.detach().clone()
-            p.copy_(torch.randn(p.shape, generator=generator).to(p) / p[0].numel() ** 0.5)
-            torch.manual_seed(0)
-            after = float(patient.measure(batches[0]))
+            drawn = torch.randn(p.shape, generator=generator).to(p) / p[0].numel() ** 0.5
+            after = before
+            for size in (1.0, 30.0):  # the second for units far from firing
+                p.copy_(size * drawn)
+                torch.manual_seed(0)
+                after = float(patient.measure(batches[0])) if after == before else after
             p.copy_(kept)
         if abs(after - before) > 1e-4 * max(abs(before), 1e-6):
             dead = next(silent(signals(patient, batches[0])), None)

@@ -49,7 +49,9 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
                 patient.advance(batch)
                 if len(around) == 2:
                     watch.undone.append(_undone(around["before"], around["after"], parameters))
-                gap = math.sqrt(sum(float(((p - b) ** 2).sum()) for p, b in zip(parameters, before, strict=True)))
+                gap = math.sqrt(
+                    sum(float(((p.detach() - b) ** 2).sum()) for p, b in zip(parameters, before, strict=True))
+                )
                 size = math.sqrt(sum(float((b**2).sum()) for b in before))
                 watch.moved.append(gap / max(size, 1e-12))
                 done += 1
