@@ -21,12 +21,8 @@ class Browser:
         # the protocol is read from descriptor 3 and answered on descriptor 4
         flags = "--headless --no-sandbox --disable-gpu --remote-debugging-pipe --window-size=1100,800"
         shell = f'exec "{path}" {flags} --user-data-dir="{folder}" 3<&{theirs_in} 4>&{theirs_out}'
-        self.process = subprocess.Popen(
-            ["bash", "-c", shell],
-            pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(["bash", "-c", shell], pass_fds=(theirs_in, theirs_out), **quiet)
         os.close(theirs_in)
         os.close(theirs_out)
         self.count, self.rest, self.events, self.session = 0, b"", [], None

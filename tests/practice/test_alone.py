@@ -17,9 +17,12 @@ from gradus.practice.alone import (
     log_density,
     rebuilt,
     rungs_for,
+    takes_gaps,
     top_for,
 )
-from gradus.practice.ladder import climb
+from gradus.practice.ladder import Rung, climb
+from gradus.research.autoregressive import NeuralSplineFlow, RealNVP
+from gradus.research.inference.mixtures import GaussianMixture
 
 WINE = load_wine().data
 PARTS = WINE[::2], WINE[1::4], WINE[3::4]
@@ -100,3 +103,59 @@ def test_rows_with_gaps_get_models_that_take_them():
         assert not any("mixture" in name or name == "ICA" for name in names)
         cls = top_for(task, X)[1]
         assert np.isfinite(cls(n_components=3).fit(X).transform(X)).all()
+
+
+def test_gaps_are_taken_where_every_step_takes_them():
+    gaps = np.where(np.random.default_rng(0).random(PARTS[0].shape) < 0.1, np.nan, PARTS[0])
+    plane = rung("density", "probabilistic", gaps).estimator.fit(gaps)
+    assert takes_gaps(plane) and np.isfinite(log_density(plane, gaps)).all()
+    assert not takes_gaps(rung("density", "mixture").estimator.fit(PARTS[0]))
+
+
+@pytest.mark.parametrize("cls", [RealNVP, NeuralSplineFlow])
+def test_a_flow_s_density_is_in_the_units_of_the_data(cls):
+    """Its integral over a plane in those units is one, and a change of units moves it by the logarithm of the unit."""
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, np.pi, 700)
+    rows = np.stack([3000 * np.cos(angle), 0.02 * np.sin(angle)], 1) + rng.normal(size=(700, 2)) * [300, 0.002]
+    train, valid, test = rows[:500], rows[500:600], rows[600:]
+    flow = cls(layers=4, hidden=(32,), max_epochs=30, learning_rate=5e-3, random_state=0)
+    contest = DensityContest(train, valid, test, seed=0)
+    fitted = contest.fit(flow, Rung("flow", "network", flow, ""))
+    scores, score = contest.judge(fitted, "test")
+    assert len(fitted.history_) <= 30 and fitted.best_epoch_ is not None  # the validation part is watched
+    across, up = np.linspace(-9000, 9000, 400), np.linspace(-0.06, 0.06, 400)
+    plane = np.stack(np.meshgrid(across, up), -1).reshape(-1, 2)
+    cell = (across[1] - across[0]) * (up[1] - up[0])
+    assert np.isclose(np.exp(log_density(fitted, plane)).sum() * cell, 1, atol=0.02)
+    gauss = Independent().fit(train)
+    assert score.value > gauss.score_samples(test).mean() + 0.5  # half a circle is no ellipse
+    assert np.isclose(scores.mean(), score.value)
+
+
+def test_bits_of_pixels_are_those_of_their_levels():
+    """A uniform density on 0 to 1 has nought nats, and takes log2 of the levels a pixel."""
+    rows = np.random.default_rng(0).random((50, 6))
+    plain, pixels = (DensityContest(rows, rows, rows, 0, (2, 3), levels) for levels in (0, 16))
+    found = {measure.name: score.value for measure, score in plain.others(np.zeros(50))}
+    assert found == {"log_likelihood": 0.0, "bits_per_column": 0.0}
+    found = {measure.name: score.value for measure, score in pixels.others(np.full(50, 6 * np.log(2)))}
+    assert np.isclose(found["bits_per_pixel"], 3) and "bits_per_column" not in found
+
+
+def test_samples_are_compared_with_whole_rows_only():
+    gaps = WINE.copy()
+    gaps[::11, 2] = np.nan
+    contest = SampleContest(gaps[::2], gaps[1::2], gaps[1::2], seed=0)
+    each, score = contest.judge(Independent().fit(gaps[::2]), "test")
+    assert np.isfinite(each).all() and score.n == np.isfinite(gaps[1::2]).all(1).sum() < 89
+
+
+def test_flows_stand_on_the_ladder_of_densities_and_wide_rows_are_spared_them():
+    X = np.random.default_rng(0).normal(size=(300, 130))
+    narrow = [type(r.estimator).__name__ for r in rungs_for("density", X[:, :5], 2, 0)]
+    assert "RealNVP" in narrow and top_for("density", X[:, :5])[1] is NeuralSplineFlow
+    wide = [type(r.estimator).__name__ for r in rungs_for("density", X, 2, 0)]
+    assert "RealNVP" not in wide and top_for("density", X)[1].__name__ == "VAE"
+    one = rungs_for("density", X[:, :1], 1, 0)
+    assert [r.name for r in one] == ["independent columns"] and top_for("density", X[:, :1])[1] is GaussianMixture

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from gradus.core.errors import DataError, SettingError
+from gradus.runs.graph import picture_of_run
 from gradus.runs.job import fit_source, resume_run
 from gradus.runs.predictions import predict_run
 from gradus.runs.sampling import sample_run
@@ -69,13 +71,124 @@ def test_gaps_go_through_a_plane(tmp_path, data_home):
     run = fitted(tmp_path, "density", source, n_components=2)
     record = run.read_record()
     notes = " ".join(record.data.notes)
-    assert "hold no numbers" in notes and record.data.columns == 4 + ("year" in table)
+    assert "hold no numbers; left out" in notes and record.data.columns == 4 + ("year" in table)
     assert {row.name for row in record.ladder} == {"independent columns", "probabilistic PCA", "factor analysis"}
     assert record.chosen != "independent columns"
+    assert "mixtures, flows and autoencoders do not, and are left out" in notes
     answers = predict_run(run.path, source)
     some = table.select_dtypes("number").notna().any(axis=1).to_numpy()
     assert len(answers) == len(table) and not some.all()
     assert np.array_equal(np.isfinite(answers["log_density"]), some)
+
+
+def test_factors_of_large_pictures(tmp_path, data_home, monkeypatch):
+    monkeypatch.setenv("GRADUS_DATA", str(data_home))
+    small = {"patch_size": 8, "n_patches": 1500, "max_iter": 6, "n_components": 12}
+    run = fitted(tmp_path, "factors", "photos", **small)
+    record = run.read_record()
+    assert record.data.kind == "pictures" and record.data.rows == 11 and record.data.counted == "pictures"
+    split = record.data.split
+    assert (split.train, split.valid, split.test) == (7, 2, 2) and "whole pictures" in split.how
+    assert {row.name for row in record.ladder} >= {"PCA", "ICA", record.chosen} and record.kept == record.chosen
+    assert record.rung(record.chosen).test.value < record.ladder[0].test.value
+    report = run.report.read_text("utf-8")
+    assert all(word in report for word in ("Filters", "Gabor functions", "How few are active", "Patches explained"))
+    folder = tmp_path / "two"
+    folder.mkdir()
+    with np.load(data_home / "vision" / "photos.npz", allow_pickle=False) as file:
+        for name in ("camera", "coffee"):
+            Image.fromarray(file[name][:81, :70]).save(folder / f"{name}.png")
+    answers = predict_run(run.path, folder)
+    assert len(answers) == 2 * 10 * 8 and set(answers["picture"]) == {"camera.png", "coffee.png"}
+    assert answers["row"].max() == 72 and answers["column"].max() == 56
+    codes = answers[[name for name in answers if name.startswith("z")]]
+    assert codes.shape[1] == 12 and (codes.std() > 0).all()
+    drawn = json.loads(run.record_file.read_text("utf-8"))
+    before = (run.model / "estimator.json").read_bytes(), sorted(p.name for p in run.model.iterdir())
+    run.record_file.write_text(json.dumps({**drawn, "status": "stopped"}), "utf-8")
+    again = resume_run(run.path)
+    assert (again.model / "estimator.json").read_bytes() == before[0]
+    assert sorted(p.name for p in again.model.iterdir()) == before[1]
+    with pytest.raises(DataError, match="can be sampled"):
+        sample_run(run.path, 1)
+    with pytest.raises(DataError, match="pictures, as the run was fitted on"):
+        predict_run(run.path, "iris")
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [({"patch_size": "60"}, "patch_size"), ({"foo": "1"}, "PatchFactors"), ({"method": "pca", "keep": "2"}, "keep")],
+)
+def test_wrong_settings_of_patches(tmp_path, data_home, settings, word):
+    with pytest.raises(SettingError, match=word):
+        fitted(tmp_path, "factors", data_home / "vision" / "photos.npz", **settings)
+    with pytest.raises(DataError, match="use --task factors"):
+        fitted(tmp_path, "density", data_home / "vision" / "photos.npz")
+
+
+def test_too_few_pictures(tmp_path):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for k in range(4):
+        noise = np.random.default_rng(k).integers(0, 256, (70, 70), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{k}.png")
+    with pytest.raises(DataError, match="5 pictures"):
+        fitted(tmp_path, "factors", folder)
+
+
+def test_a_density_of_a_table_by_flows_and_its_whole_numbers(tmp_path, data_home):
+    source = data_home / "tabular" / "Vowel.csv.gz"
+    run = fitted(tmp_path, "density", source, max_epochs=4)
+    record = run.read_record()
+    assert record.data.steps == {"V1": 1.0} and any("uniform noise" in note for note in record.data.notes)
+    assert {"flow of affine couplings", "flow of splines", "factor analysis"} <= {row.name for row in record.ladder}
+    assert record.kept is not None and record.rung(record.kept).kind == "network"
+    assert record.estimator in ("RealNVP", "NeuralSplineFlow")
+    values = sample_run(run.path, 50, seed=1)["V1"]
+    assert (values == values.round()).all()
+    answers = predict_run(run.path, source)["log_density"]
+    assert abs(answers.mean() - record.rung(record.chosen).test.value) < 1.5
+    picture = picture_of_run(run.path)
+    assert not any("random numbers" in note for note in picture.notes)
+
+
+def test_the_latent_page_lies_beside_the_report(tmp_path):
+    run = fitted(tmp_path, "compress", "digits", max_epochs=3)
+    record = run.read_record()
+    assert list(record.pages.values()) == ["latent.html"]
+    assert 'href="latent.html"' in run.report.read_text("utf-8")
+    page = (run.path / "latent.html").read_text("utf-8")
+    assert next(iter(record.pages)).removeprefix("Latent map of ") in page and "default-src 'none'" in page
+    table = fitted(tmp_path, "generate", "wine", max_epochs=3)
+    assert "proline" in (table.path / "latent.html").read_text("utf-8")
+
+
+def test_tables_are_generated_as_rows_and_texts_as_texts(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(200, 3)).round(4)
+    source = tmp_path / "rows.csv"
+    pd.DataFrame(rows, columns=list("abc")).to_csv(source, index=False)
+    record = fitted(tmp_path, "generate", source, max_epochs=2).read_record()
+    assert record.data.kind == "table" and record.data.names == ["a", "b", "c"]
+
+
+def test_what_a_source_is_instead_is_said(tmp_path):
+    story = tmp_path / "story.txt"
+    story.write_text("It was a dark night.\n\n" + "The rain fell, in torrents; except at times.\n" * 40, "utf-8")
+    with pytest.raises(DataError, match="got a text; learn the text with --task generate"):
+        fitted(tmp_path, "factors", story)
+    one = tmp_path / "one.csv"
+    values = np.concatenate([np.random.default_rng(0).normal(c, 1, 150) for c in (-4, 4)])
+    pd.DataFrame({"a": values}).to_csv(one, index=False)
+    for task in ("factors", "compress"):
+        with pytest.raises(DataError, match="two columns of numbers"):
+            fitted(tmp_path, task, one)
+    record = fitted(tmp_path, "density", one).read_record()
+    assert record.chosen.startswith("mixture of")
+    assert record.rung(record.chosen).test.value > record.ladder[0].test.value + 0.2
+    gaps = tmp_path / "gaps.csv"
+    pd.DataFrame({"a": values, "b": np.where(values > 4, np.nan, values**2)}).to_csv(gaps, index=False)
+    with pytest.raises(DataError, match="use --task density"):
+        fitted(tmp_path, "cluster", gaps)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 
 from gradus.core.errors import InputError
 from gradus.estimators.unsupervised import RowsEstimator
@@ -45,6 +46,7 @@ ALONE: tuple[AloneTask, ...] = ("density", "factors", "cluster", "compress", "ge
 Rows = NDArray[np.float64]
 
 MOST_FLOW = 128  # columns beyond which a flow takes longer than most would wait for
+MOST_DRAWN = 4000  # rows of a part that samples are compared with: more take long, and tell little more
 FLOW_ROWS = 400_000  # rows that a flow sees in training, one as often as there are epochs
 MOST_FULL = 32  # columns beyond which a covariance for each component is more than rows can settle
 GROUPS = (2, 3, 4, 6, 8, 12)
@@ -103,6 +105,12 @@ def log_density(fitted: Any, X: Rows) -> Rows:
     scaler = fitted.steps[0][1]
     observed = np.isfinite(X)
     return np.asarray(fitted.score_samples(X)) - (observed * np.log(scaler.scale_)).sum(1)
+
+
+def takes_gaps(fitted: Any) -> bool:
+    """Whether a rung takes rows with missing values: of a pipeline, whether every step does."""
+    steps = [step for _, step in fitted.steps] if isinstance(fitted, Pipeline) else [fitted]
+    return all(get_tags(step).input_tags.allow_nan for step in steps)
 
 
 def rebuilt(fitted: Any, X: Rows) -> Rows:
@@ -331,9 +339,11 @@ class SampleContest(_Rows):
     def judge(self, fitted: Any, part: Literal["valid", "test"]) -> tuple[Rows, Score]:
         """Return the distance of each block of samples from a block of rows, and their mean."""
         rows = self.parts[part]
+        rows = rows[np.isfinite(rows).all(1)]  # a row with gaps lies nowhere
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(MOST_DRAWN, len(rows))).astype(int))]
         if len(rows) < 4 * self.blocks:
-            raise InputError(f"{4 * self.blocks} rows or more in each part", str(len(rows)), "add rows")
-        center, spread = self.train.mean(0), self.train.std(0)
+            raise InputError(f"{4 * self.blocks} rows without gaps in each part", str(len(rows)), "add rows")
+        center, spread = np.nanmean(self.train, 0), np.nanstd(self.train, 0)
         # pixels have one unit; a pixel that is hardly ever on must not outweigh the others
         unit = np.where(spread > 0, spread, 1.0) if not self.picture else np.sqrt((spread**2).mean())
         samples = (drawn(fitted, 4 * len(rows), self.seed) - center) / unit
@@ -341,17 +351,21 @@ class SampleContest(_Rows):
         pairs = zip(np.array_split(real, self.blocks), np.array_split(samples, self.blocks), strict=True)
         each = [mmd_unbiased(torch.from_numpy(a), torch.from_numpy(b), polynomial_kernel) for a, b in pairs]
         found = np.array([float(value) for value in each])
-        return found, _student(found, len(rows))
+        return found, self._score(found)
+
+    def _score(self, values: Rows) -> Score:
+        whole = int(np.isfinite(self.parts["test"]).all(1).sum())
+        return _student(values, min(MOST_DRAWN, whole))
 
     def compare(self, first: Rows, second: Rows) -> Comparison:
         """Compare two generators on the same blocks of rows."""
-        found = _student(first - second, len(self.parts["test"]))
+        found = self._score(first - second)
         better: Any = "second" if found.low > 0 else "first" if found.high < 0 else None
         return Comparison(found.value, found.low, found.high, found.n, f"paired {found.how}", better)
 
     def others(self, answers: Rows) -> Iterator[tuple[Measure, Score]]:
         """Yield the distance."""
-        yield self.metric, _student(answers, len(self.parts["test"]))
+        yield self.metric, self._score(answers)
 
 
 def contest_for(

@@ -59,7 +59,7 @@ def patch_rungs(top: PatchFactors) -> list[Rung]:
         ("patches", many, "trivial", "atoms drawn from the patches; nothing is learned"),
         ("pca", min(few, many), "classical", "directions at right angles, of the largest variance"),
         ("ica", min(few, many), "classical", "as many independent sources as directions"),
-        ("sparse", few, "classical", "as many atoms as ICA has sources"),
+        ("sparse", min(few, many), "classical", "as many atoms as ICA has sources"),
     ]
     rungs = []
     for method, k, kind, why in plan:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,13 +28,15 @@ from gradus.estimators.exhibit import Exhibit, Picture
 from gradus.estimators.unsupervised import RowsEstimator
 from gradus.practice.alone import ALONE, AloneTask, contest_for, drawn, rebuilt, rungs_for, top_for
 from gradus.practice.ladder import Ladder, Rung
-from gradus.practice.rounding import spread_out, steps_of
+from gradus.practice.rounding import snapped, spread_out, steps_of
 from gradus.research.autoregressive.flows import FlowEstimator
 from gradus.research.generative.evaluation import dequantize
 from gradus.research.generative.exhibits import reconstructions
 from gradus.research.generative.latent_page import latent_page
+from gradus.research.inference.mixtures import GaussianMixture
 from gradus.runs.opened import Opened
-from gradus.runs.opened_patches import least_side, open_patches
+from gradus.runs.opened_corpus import is_corpus
+from gradus.runs.opened_patches import LARGE, least_side, open_patches
 from gradus.runs.record import DataRecord, SplitRecord
 
 if TYPE_CHECKING:
@@ -144,7 +147,8 @@ class OpenedAlone(Opened):
         name, cls, why, given = top_for(self.asked, self._part("train"), gaps=self.gaps)
         known = settings_of(cls)
         values = dict(given)
-        if "n_components" in known and self.asked != "cluster":
+        clouds = issubclass(cls, GaussianMixture)
+        if "n_components" in known and not clouds:
             values["n_components"] = self.components
         for setting, text in settings.items():
             if setting not in known:
@@ -155,8 +159,8 @@ class OpenedAlone(Opened):
             values["random_state"] = seed
         estimator = cls(**values)
         estimator.check_settings()
-        if self.asked == "cluster":
-            name = f"mixture of {estimator.n_components} groups"
+        if clouds:
+            name = f"mixture of {estimator.n_components} {'groups' if self.asked == 'cluster' else 'Gaussians'}"
         return Candidate(name, estimator, why)
 
     def rungs(self, seed: int) -> list[Rung]:
@@ -194,7 +198,8 @@ class OpenedAlone(Opened):
         last = fitted.steps[-1][1] if hasattr(fitted, "steps") else fitted
         if not hasattr(last, "exhibits"):
             return
-        rows: Any = test if last is fitted else fitted[:-1].transform(test)
+        scaled = last is not fitted
+        rows: Any = fitted[:-1].transform(test) if scaled else test
         if len(getattr(last, "row_shape_", ())) > 1:
             rows = rows.reshape(len(rows), *self._picture)
         elif self.columns:
@@ -203,8 +208,22 @@ class OpenedAlone(Opened):
             rows = pd.DataFrame(rows, columns=self.columns)
         labels = self._labels
         given = (rows, labels) if labels is not None and isinstance(last, RowsEstimator) else rows
-        # the job shows learning curves itself
-        yield from (exhibit for exhibit in last.exhibits(given) if exhibit.title != "Learning curves")
+        with warnings.catch_warnings():  # names are for the reader; the model itself learned from bare numbers
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            # the job shows learning curves itself
+            found = [exhibit for exhibit in last.exhibits(given) if exhibit.title != "Learning curves"]
+        yield from (exhibit if scaled else self._rounded(exhibit) for exhibit in found)
+
+    def _rounded(self, exhibit: Exhibit) -> Exhibit:
+        """Return an exhibit of drawn rows with the values of rounded columns rounded again."""
+        if exhibit.title not in ("Samples", "Nearest rows") or exhibit.table is None or not self.steps:
+            return exhibit
+        table = exhibit.table.copy()
+        for column in table.columns:
+            step = self.steps.get(str(column).removesuffix(" drawn").removesuffix(" of the nearest row"), 0.0)
+            if step:
+                table[column] = snapped(table[column].to_numpy()[:, None], np.array([step]))[:, 0]
+        return replace(exhibit, table=table)
 
     @property
     def _labels(self) -> np.ndarray | None:
@@ -293,11 +312,14 @@ def matrix_of(data: Dataset, task: str, columns: list[str] | None = None) -> tup
     table: Any = data.X
     notes: list[Note] = []
     if columns is None:
-        kinds = {c.name: c.kind for c in infer_columns(table)}
-        columns = [name for name in table.columns if kinds.get(name) in ("number", "boolean")]
-        others = [str(name) for name in table.columns if name not in columns]
-        if others:
-            notes.append(Note(f"columns {', '.join(others[:6])}", "hold no numbers and are left out"))
+        found = {c.name: c for c in infer_columns(table)}
+        columns = [name for name in table.columns if name in found and found[name].kind in ("number", "boolean")]
+        counting = [str(n) for n in table.columns if n in found and found[n].kind == "identifier"]
+        others = [str(name) for name in table.columns if name not in columns and str(name) not in counting]
+        for names, why in ((counting, "tell rows apart"), (others, "hold no numbers")):
+            if names:
+                shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+                notes.append(Note(f"columns {shown}" if len(names) > 1 else f"column {shown}", f"{why}; left out"))
     rows = np.column_stack([as_number(table[name]) for name in columns]) if columns else np.zeros((len(table), 0))
     rows = rows.astype(np.float64)
     rows[~np.isfinite(rows)] = np.nan
@@ -317,7 +339,7 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
         raise SettingError(f"one of {', '.join(ALONE)}", repr(task), "choose one")
     if task == "factors" and (pictures := read_pictures(job.source, least_side(settings))) is not None:
         return open_patches(job, pictures, settings)
-    data = read(job.source, target=job.target, group=job.group, time=job.time, require_target=False)
+    data = _read(job)
     rows, columns, notes = matrix_of(data, task)
     with np.errstate(invalid="ignore"):
         moving = np.array([np.isfinite(c).any() and np.nanstd(c) > 0 for c in rows.T], dtype=bool)
@@ -326,7 +348,8 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
         notes.append(Note(f"columns {', '.join(still[:6])}", "do not vary and are left out"))
         rows, columns = rows[:, moving], [name for name, moves in zip(columns, moving, strict=True) if moves]
     if not moving.any():
-        raise DataError(f"columns of numbers that vary in {data.name}", "none", "pass another table")
+        received = "; ".join(str(note) for note in notes) or "none"
+        raise DataError(f"columns of numbers that vary in {data.name}", received, "pass another table")
     empty = np.isnan(rows).all(1)
     if empty.any():
         notes.append(Note("rows without any number", "are left out", int(empty.sum())))
@@ -359,6 +382,21 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
         data=data, columns=columns, rows=rows, parts=parts, asked=task, left_out=notes,
         components=min(components, rows.shape[1] - 1 or 1), fingerprint=print_, steps=steps,
     )  # fmt: skip
+
+
+def _read(job: Job) -> Dataset:
+    """Read rows, or say what a source is instead."""
+    try:
+        return read(job.source, target=job.target, group=job.group, time=job.time, require_target=False)
+    except DataError:
+        if is_corpus(job.source, "auto"):
+            mend = "learn the text with --task generate"
+            raise DataError(f"a table of numbers or pictures for --task {job.task}", "a text", mend) from None
+        if read_pictures(job.source, LARGE) is not None:
+            mend = "use --task factors, which cuts them into patches"
+            expected = f"pictures of one size for --task {job.task}"
+            raise DataError(expected, "large ones of different sizes", mend) from None
+        raise
 
 
 def _noise(steps: dict[str, float]) -> list[Note]:

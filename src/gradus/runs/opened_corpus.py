@@ -15,7 +15,10 @@ from gradus.applications.language.corpus import corpus_network, corpus_rungs, la
 from gradus.core.errors import DataError
 from gradus.core.randomness import derive
 from gradus.data.dataset import Note
+from gradus.data.files import kind_of
+from gradus.data.images import IMAGE_SUFFIXES, list_images
 from gradus.data.named import NAMED
+from gradus.data.parquet import PARQUET, is_parquet_folder
 from gradus.data.texts import Corpus, is_prose, read_corpus
 from gradus.estimators.exhibit import Exhibit
 from gradus.practice.contests import TextContest
@@ -29,15 +32,24 @@ if TYPE_CHECKING:
 __all__ = ["OpenedCorpus", "is_corpus", "open_corpus"]
 
 SHARE = 0.1  # of a text, for validation and for test, unless a job says otherwise
+ROWS = (".csv", ".tsv", ".tab", ".data", ".jsonl", ".ndjson", ".npz", ".npy", *PARQUET, *IMAGE_SUFFIXES)
 LEAST = 2000  # characters: less than that tells models from each other by chance
 
 
 def is_corpus(source: str | Path, task: str) -> bool:
-    """Tell whether a source is plain text to learn from: it was asked for, or looks like prose."""
-    if task == "generate":
-        return not (isinstance(source, str) and source in NAMED)
+    """Tell whether a source is plain text to learn from: it looks like prose, or is to be generated and is no rows."""
     named = not str(source).strip() or (isinstance(source, str) and source in NAMED)
-    return task == "auto" and not named and is_prose(Path(source).expanduser())
+    path = Path(source).expanduser()
+    if task == "generate":
+        return not named and not _is_rows(path)
+    return task == "auto" and not named and is_prose(path)
+
+
+def _is_rows(path: Path) -> bool:
+    """Tell whether a path holds a table, arrays or images, by its name or by those of its files."""
+    if path.is_file():
+        return kind_of(path) in ROWS
+    return path.is_dir() and (is_parquet_folder(path) or bool(list_images(path)[0]))
 
 
 @dataclass(frozen=True, kw_only=True)

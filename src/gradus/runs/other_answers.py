@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import get_tags
 
 from gradus.applications.timeseries.series import SeriesSet, read_series
 from gradus.core.errors import DataError
@@ -17,7 +16,7 @@ from gradus.data.dataset import Note
 from gradus.data.pictures import read_pictures
 from gradus.data.reading import load_table, read
 from gradus.data.texts import read_corpus
-from gradus.practice.alone import log_density
+from gradus.practice.alone import log_density, takes_gaps
 from gradus.research.linear_factors.patches import tiled_patches
 from gradus.runs.opened_alone import matrix_of
 from gradus.runs.record import RunRecord
@@ -106,7 +105,7 @@ def alone_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> 
         if column not in getattr(found.X, "columns", ()):
             raise DataError(f"the column {column!r}", "a table without it", "pass every column the run was fitted on")
     rows, _, notes = matrix_of(found, record.task, wanted)
-    whole = np.isfinite(rows).any(1) if get_tags(model).input_tags.allow_nan else np.isfinite(rows).all(1)
+    whole = np.isfinite(rows).any(1) if takes_gaps(model) else np.isfinite(rows).all(1)
     if not whole.all():
         notes.append(Note("rows with gaps", f"{record.chosen} has no answer to them", int((~whole).sum())))
     tell([*found.notes, *notes])

@@ -8,11 +8,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from dragging import Browser
 from sklearn.datasets import load_digits, load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from dragging import Browser
 from gradus.core.errors import InputError
 from gradus.data.named import load_named
 from gradus.research.autoencoders import Autoencoder
@@ -119,7 +119,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("kind", [*OTHERS, "linear behind a scaling", "linear"])
 def test_decoders_without_a_prior(kind, digits, tmp_path):
-    X, y = digits
+    X = digits[0]
     if kind in OTHERS:
         cls, settings, pictures = OTHERS[kind]
         X = X if pictures else load_iris().data

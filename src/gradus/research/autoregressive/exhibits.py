@@ -102,10 +102,8 @@ def likelihoods(given: NDArray[Any], drawn: NDArray[Any]) -> Exhibit:
     >>> likelihoods(np.array([-3.0, -1.0]), np.array([-2.0])).table["mean"].tolist()
     [-2.0, -2.0]
     """
-    traces = [
-        {"type": "histogram", "name": name, "x": floats(values), "histnorm": "probability", "opacity": 0.6, "bingroup": "both"}
-        for name, values in (("rows", given), ("samples", drawn))
-    ]
+    look = {"type": "histogram", "histnorm": "probability", "opacity": 0.6, "bingroup": "both"}
+    traces = [{**look, "name": name, "x": floats(values)} for name, values in (("rows", given), ("samples", drawn))]
     layout = {"barmode": "overlay", "xaxis": axis("log-likelihood, nats"), "yaxis": axis("share")}
     table = pd.DataFrame(
         {

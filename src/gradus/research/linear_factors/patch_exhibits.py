@@ -94,7 +94,7 @@ def patch_exhibits(model: PatchFactors, patches: NDArray[Any]) -> Iterator[Exhib
 def _gabors(model: PatchFactors, filters: NDArray[Any]) -> Iterator[Exhibit]:
     taken = np.unique(np.linspace(0, len(filters) - 1, min(FITTED, len(filters))).astype(int))
     drawing = np.random.default_rng(SEED)
-    noise = model.shown(drawing.normal(size=(NOISE, model.atoms_.shape[1])))
+    noise = model.shown(drawing.normal(size=(min(NOISE, len(taken)), model.atoms_.shape[1])))
     fits, table = gabor_quality(filters[taken], noise)
     order = np.argsort(-np.nan_to_num(fits.r2), kind="stable")
     some = order[np.unique(np.linspace(0, len(order) - 1, min(2 * BESIDE, len(order))).astype(int))]
