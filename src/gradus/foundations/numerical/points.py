@@ -75,6 +75,11 @@ def evaluate(function: Function, vector: Vector) -> Point:
     vector : Tensor of shape (n,)
         Where.
 
+    Returns
+    -------
+    Point
+        The vector, the value, and the gradient in the vector's dtype and on its device.
+
     Raises
     ------
     InputError
