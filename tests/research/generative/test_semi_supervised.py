@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 from sklearn.datasets import load_digits
 
 from gradus.core.errors import InputError
@@ -101,6 +102,37 @@ def test_samples_have_the_class_asked_for(fitted):
     assert model.sample(5, random_state=0).shape == (5, 8, 8)
     with pytest.raises(InputError, match="classes that were fitted"):
         model.sample(1, y=[11])
+
+
+def test_samples_fit_the_probabilities():
+    """Of rows of four bits: p(x | y) by quadrature over one style, p(x) by the classes' shares."""
+    rng = np.random.default_rng(0)
+    y = rng.random(1500) < 0.3
+    X = (y[:, None] ^ (rng.random((1500, 4)) < [0.1, 0.2, 0.3, 0.4])).astype(float)
+    labels = np.where(np.arange(1500) < 400, y.astype(int), -1)
+    model = SemiSupervisedVAE(hidden=(8,), n_components=1, max_epochs=10, learning_rate=0.01, random_state=0)
+    network = model.fit(X, labels).network_.double()
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(80))
+    states = torch.from_numpy((np.arange(16)[:, None] >> np.arange(4) & 1).astype(float))
+    each = []
+    with torch.no_grad():
+        for one_hot in torch.eye(2).double():
+            outputs = network.decode(nodes[:, None], one_hot.expand(80, -1))[:, None]
+            shares = network.likelihood.log_prob(outputs.expand(-1, 16, -1), states).exp()
+            each.append((weights / weights.sum() @ shares).numpy())
+    network.float()
+    n = 20_000
+
+    def fits(drawn, probabilities):
+        counts = np.bincount((drawn @ (1 << np.arange(4))).astype(int), minlength=16)
+        return chisquare(counts, probabilities * n).pvalue
+
+    whole = model.class_prior_ @ np.stack(each)
+    assert whole.sum() == pytest.approx(1, abs=1e-6)
+    assert fits(model.sample(n, random_state=0), whole) > 1e-5
+    assert fits(model.sample(n, random_state=0), np.mean(each, 0)) < 1e-5  # planted: classes in equal shares
+    of_one = model.sample(n, random_state=1, y=np.ones(n, dtype=int))
+    assert fits(of_one, each[1]) > 1e-5 > fits(of_one, each[0])
 
 
 def test_kept_and_resumed(tmp_path):

@@ -81,6 +81,10 @@ def test_curved_data_are_straightened(tmp_path):
 
     assert stats.ks_2samp(drawn[:, 0], fresh[:, 0]).pvalue > 1e-6
     assert stats.ks_2samp(drawn[:, 0] + 0.2, fresh[:, 0]).pvalue < 1e-6
+    # samples fit the density: their components have the prior's law; wider ones (planted) have not
+    for column in model.transform(drawn).T:
+        assert stats.kstest(column, stats.logistic.cdf).pvalue > 1e-5
+        assert stats.kstest(1.35 * column, stats.logistic.cdf).pvalue < 1e-5
     apart = np.stack([fresh[:, 0], np.random.default_rng(0).permutation(fresh[:, 1])], 1)
     gap = [stats.ks_2samp(off(rows), off(fresh)).statistic for rows in (drawn, apart)]
     assert gap[0] < 0.15 < 0.3 < gap[1]
