@@ -287,6 +287,17 @@ def test_single_precision_in_and_out():
     assert found.dtype == torch.float32 and found.shape == (3, 2)
 
 
+def test_sure_outcomes():
+    coin = td.Bernoulli(f64(0.0, 1.0, 0.5))
+    assert entropy(coin).tolist() == pytest.approx([0.0, 0.0, math.log(2)])
+    assert kl_divergence(coin, td.Bernoulli(f64(0.5, 0.5, 0.0))).tolist() == pytest.approx(
+        [math.log(2)] * 2 + [math.inf]
+    )
+    for sure in (td.Poisson(f64(0.0)), td.Binomial(f64(3.0), f64(1.0)), td.Geometric(f64(1.0))):
+        with pytest.raises(InputError, match="not sure"):
+            entropy(sure)
+
+
 def test_js_of_coins_and_of_categories():
     p, q = td.Bernoulli(f64(0.2)[0]), td.Bernoulli(f64(0.7)[0])
     expected = js_divergence(f64(0.8, 0.2), f64(0.3, 0.7))

@@ -64,7 +64,7 @@ def _logits(d: Any) -> Tensor:
     """Return log-odds; of probabilities, in double precision before the logarithm."""
     if "logits" in vars(d):
         return d.logits.double()
-    return torch.logit(d.probs.double(), eps=torch.finfo(torch.float64).eps)
+    return torch.logit(d.probs.double())
 
 
 def _log_probability(d: Any) -> Tensor:
@@ -280,10 +280,20 @@ def _matched(p: Any, q: Any) -> Family:
     return family
 
 
+def _natural(family: Family, distribution: Any, origin: Any) -> Parameters:
+    """Return η, which must be finite: what is sure to happen lies on the edge of a family, not in it."""
+    eta = family.natural(distribution, origin)
+    if not all(bool(part.isfinite().all()) for part in eta):
+        name = type(distribution).__name__
+        mend = "leave the sure outcomes out: their entropy is 0"
+        raise InputError(f"a {name} whose outcomes are not sure", "parameters on the edge of their range", mend)
+    return eta
+
+
 def family_cross_entropy(p: Any, q: Any) -> Tensor:
     """Return ``H(p, q) = A(η_q) - η_q·∇A(η_p) - E_p[log h]`` in nats, of batch shape."""
     family = _matched(p, q)
-    own, other = family.natural(p, p), family.natural(q, p)
+    own, other = _natural(family, p, p), _natural(family, q, p)
     found = family.log_normalizer(other) - _dot(family, other, mean_statistics(family, own))
     if family.log_base is not None:
         found = found - family.log_base(p, own, family.log_normalizer(own))
@@ -298,7 +308,7 @@ def family_entropy(p: Any) -> Tensor:
 def family_kl(p: Any, q: Any) -> Tensor:
     """Return the Bregman divergence ``A(η_q) - A(η_p) - (η_q - η_p)·∇A(η_p)`` in nats, of batch shape."""
     family = _matched(p, q)
-    own, other = family.natural(p, p), family.natural(q, p)
+    own, other = _natural(family, p, p), _natural(family, q, p)
     apart = tuple(b - a for a, b in zip(own, other, strict=True))
     found = family.log_normalizer(other) - family.log_normalizer(own)
     found = found - _dot(family, apart, mean_statistics(family, own))

@@ -43,6 +43,8 @@ def _over(of_tables: Callable[..., Tensor], of_families: Callable[..., Tensor], 
         return of_tables(*found)
     if all(isinstance(d, Discrete) for d in found):
         return of_tables(*(d.probs for d in found))
+    if all(isinstance(d, td.Bernoulli) and "probs" in vars(d) for d in found):  # which may be 0 or 1
+        return of_tables(*(_coin(d) for d in found))
     if all(isinstance(d, td.Independent) for d in found):
         axes = {d.reinterpreted_batch_ndims for d in found}
         if len(axes) > 1:
@@ -50,6 +52,10 @@ def _over(of_tables: Callable[..., Tensor], of_families: Callable[..., Tensor], 
         each = _over(of_tables, of_families, *(d.base_dist for d in found))
         return each.flatten(each.ndim - axes.pop()).sum(-1)
     return of_families(*found)
+
+
+def _coin(d: td.Bernoulli) -> Tensor:
+    return torch.stack([1 - d.probs, d.probs], -1)
 
 
 def entropy(p: Float[Tensor, "*batch outcomes"] | td.Distribution) -> Float[Tensor, " *batch"]:
@@ -204,7 +210,8 @@ def js_divergence(
         if not all(isinstance(d, td.Bernoulli) for d in found):
             names = " and ".join(type(d).__name__ for d in found)
             raise InputError("tables, Categorical or Bernoulli distributions", names, "estimate it by sampled_js")
-        return table_js(*(torch.stack([1 - d.probs, d.probs], -1) for d in found), weight)
+        first, second = (_coin(d) for d in found)
+        return table_js(first, second, weight)
 
     _shown(p, q)
     if any(isinstance(d, td.Independent) for d in (p, q)):  # of a product it is not the sum over factors

@@ -207,5 +207,5 @@ def sampled_js(
             logs = p.log_prob(draws), q.log_prob(draws)
             mixed = torch.logaddexp(logs[0] + math.log(weight), logs[1] + math.log(1 - weight))
             parts.append((share, _mean(logs[0 if one is p else 1] - mixed)))
-    estimate = sum(share * part.estimate for share, part in parts)
+    estimate = torch.stack([share * part.estimate for share, part in parts]).sum(0)
     return Estimate(estimate, torch.hypot(*(share * part.standard_error for share, part in parts)))

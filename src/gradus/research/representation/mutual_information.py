@@ -16,6 +16,7 @@ from gradus.core.errors import InputError, SettingError
 from gradus.core.randomness import derive, generator, isolated, resolve_seed
 from gradus.data.batches import Batch, TensorBatches
 from gradus.foundations.information import donsker_varadhan, info_nce, nwj
+from gradus.foundations.log_space import log_mean_exp
 from gradus.networks.feedforward import MLP
 from gradus.networks.preparation import Standardize
 from gradus.training.loop import Trainer
@@ -142,7 +143,8 @@ def estimate_mutual_information(
     critic : nn.Module, optional
         Another than `PairCritic`: ``(x, y) -> scores of shape (n, n)``; trained in place.
     options : TrainingOptions, optional
-        By default 100 epochs at most, batches of 128, a learning rate of 0.001.
+        By default 100 epochs at most, batches of 128, a learning rate of 0.001. Its device, threads and checkpoints
+        are not read: the critic trains where the pairs are, and ends by ``patience`` on the validation pairs.
     random_state : int, optional
         Of the cut, the critic's start and the order of pairs.
 
@@ -187,14 +189,14 @@ def estimate_mutual_information(
         options = replace(options, batch_size=len(train["x"]))
     if critic is None:
         with isolated(derive(seed, "weights")):
-            sides = [Standardize.from_data(train[name].flatten(1)) for name in ("x", "y")]
-            critic = PairCritic(*sides, hidden=hidden)
+            of_x, of_y = (Standardize.from_data(train[name].flatten(1)) for name in ("x", "y"))
+            critic = PairCritic(of_x, of_y, hidden=hidden)
     trainer = _trained(critic, train, valid, BOUNDS[bound], options, seed)
     critic.eval()
     judged, shift = BOUNDS[bound], 0.0
     if bound == "donsker_varadhan":
-        scores = _scored(critic, valid)
-        shift, judged = 1 - float(_constant(scores)), nwj
+        constants = [_constant(_scored(critic, part)) for part in _batches(valid, options.batch_size)]
+        shift, judged = 1 - float(log_mean_exp(torch.stack(constants))), nwj
     values = [judged(_scored(critic, part) + shift) for part in _batches(test, options.batch_size)]
     found = torch.stack(values).double()
     error = float(found.std() / math.sqrt(len(found))) if len(found) > 1 else math.nan
