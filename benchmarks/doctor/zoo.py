@@ -172,7 +172,7 @@ def rates(rows: list[Row]) -> Row:
 def main() -> None:
     """Read the command, fit, examine, keep and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="names that contain this")
+    parser.add_argument("--only", default="", help="names that contain this, kept ones too")
     parser.add_argument("--max-time", type=float, default=25.0, help="seconds that the doctor may take")
     parser.add_argument("--resume", action="store_true", help="keep what was found before")
     parser.add_argument("--output", type=Path, default=RESULT)
@@ -180,7 +180,7 @@ def main() -> None:
     kept: dict[str, Row] = {}
     if given.resume and given.output.exists():
         kept = {r["name"]: r for r in json.loads(given.output.read_text("utf-8"))["runs"] if "error" not in r}
-    for name in (n for n in ZOO if given.only in n and n not in kept):
+    for name in (n for n in ZOO if given.only in n and (given.only or n not in kept)):
         kept[name] = row = examined(name, given.max_time)
         said = row.get("verdict") or row.get("error")
         causes = ", ".join(f"{f['cause']} {f['confidence']}" for f in row.get("findings", []))
