@@ -90,6 +90,11 @@ def test_a_tiny_derivative_that_differences_cannot_judge_is_judged_by_the_comple
     assert real.complex_step is None and real.error < 0.5
 
 
+def test_differences_judge_derivatives_a_millionth_of_the_value():
+    check = check_gradient(lambda x: 1 + 1e-6 * Cube.apply(x, 2.0).sum() + F.relu(x - 100).sum(), point(2))
+    assert check.complex_step is None and check.error == pytest.approx(0.5, abs=1e-3)
+
+
 def test_the_place_is_named():
     with isolated(0):
         network = nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10)).double()
