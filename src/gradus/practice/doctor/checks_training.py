@@ -120,6 +120,7 @@ def check_training(
     findings += _weights(course, fresh())
     findings += _collapsed(course, first_batch)
     findings += _few_rows(course, patient)
+    findings += _few_steps(course, patient)
     findings += _fixed_end(course, fresh())
     findings += _straight(course, fresh(), first_batch)
     findings += _alike(course, fresh())
@@ -293,6 +294,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         new, old = trial.skill, _gain(course, trial)[2]
         strange = prior >= 0.95 and treatment.cause in PLAIN
         strange |= prior >= 0.75 and treatment.words.endswith("batches")
+        strange |= treatment.cause == "frozen_parameters" and as_drawn(sample)
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.poor else 0.12 if prior >= 0.95 else 0.25)
         if gain < need or gain < 0.6 * top or new - max(old, -1.0) < max(least, 2 * course.judge.noise):
             continue
@@ -493,6 +495,16 @@ def _collapsed(course: Course, batch: Any) -> Iterator[Finding]:
         yield Finding("collapse", "output", seen, 0.8)
 
 
+def _few_steps(course: Course, patient: Patient) -> Iterator[Finding]:
+    """Find a training of a handful of steps, after which a simple model knows more."""
+    steps, skill = len(course.base.losses), course.base.skill
+    if any(isinstance(o, torch.optim.LBFGS) for o in patient.optimizers) or not course.base.complete or steps > 6:
+        return
+    if math.isfinite(course.known) and skill < course.known - 2 * course.judge.noise:
+        seen = f"{steps} steps in all; skill {skill:.2f}, where a simple model reaches {course.known:.2f}"
+        yield Finding("too_few_updates", "training", seen, 0.7)
+
+
 def _few_rows(course: Course, patient: Patient) -> Iterator[Finding]:
     """Find next to no rows to learn from, beside many to be judged by."""
     if patient.valid is None or not course.poor or not math.isfinite(course.train_skill):
@@ -505,11 +517,12 @@ def _few_rows(course: Course, patient: Patient) -> Iterator[Finding]:
 
 def _fixed_end(course: Course, start: Patient) -> Iterator[Finding]:
     """Find a last layer that stays as it was drawn while layers before it are trained."""
-    if not course.poor:
+    trained = course.base.patient
+    if not course.poor or trained is None or not start.plain:
         return
-    held = {id(p) for o in start.optimizers for group in o.param_groups for p in group["params"]}
     matrices = [(n, p) for n, p in start.network.named_parameters() if p.ndim > 1]
-    moved = [p.requires_grad and id(p) in held for _, p in matrices]
+    after = dict(trained.network.named_parameters())
+    moved = [not torch.equal(after[n], p) for n, p in matrices]
     if len(moved) > 1 and any(moved) and not moved[-1] and as_drawn(start):
         cause = "not_in_optimizer" if matrices[-1][1].requires_grad else "frozen_parameters"
         place = matrices[-1][0].rpartition(".")[0] or matrices[-1][0]
