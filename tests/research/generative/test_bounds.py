@@ -203,6 +203,25 @@ def test_beta_and_free_bits():
     assert total(free_bits=divergence + 1) - total() == pytest.approx(4.0)
 
 
+def test_several_draws_of_a_row_are_averaged():
+    network, batch = small_network(), {"inputs": ROW.expand(4, -1)}
+    noise = torch.randn(3, 4, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def total(draws):
+        loss = ElboLoss(samples=len(draws), noise=lambda shape, like, generator: draws)
+        return loss(network, batch, torch.Generator()).total.item()
+
+    apart = [total(draw[None]) for draw in noise]
+    assert total(noise) == pytest.approx(np.mean(apart)) and np.ptp(apart) > 0.1
+    bounds = [
+        ImportanceWeightedLoss(3, kind, noise=lambda *_: noise)
+        for kind in ("reparameterized", "doubly_reparameterized")
+    ]
+    logs = log_weights(network, batch["inputs"], noise)
+    for bound in bounds:
+        assert bound(network, batch, torch.Generator()).total.item() == pytest.approx(-log_mean_exp(logs).sum().item())
+
+
 # -- linear model ---------------------------------------------------------------------------------------------------
 
 
