@@ -283,6 +283,14 @@ def test_before_training_it_is_the_gaussian_of_the_rows():
         np.testing.assert_allclose(apart.score_samples(X), wanted, rtol=1e-4, atol=1e-3)
 
 
+def test_a_constant_column_counts_as_one_of_deviation_one():
+    X = load_breast_cancer().data[:, :3]
+    settings = {"layers": 1, "hidden": (4,), "max_epochs": 0, "mixing": "reverse", "random_state": 0}
+    plain, wide = RealNVP(**settings).fit(X), RealNVP(**settings).fit(np.column_stack([X, np.full(len(X), 7.0)]))
+    added = wide.score(np.column_stack([X, np.full(len(X), 7.0)])) - plain.score(X)
+    assert added == pytest.approx(norm.logpdf(0), abs=1e-3)
+
+
 def test_learning_beats_the_gaussian():
     X = load_breast_cancer().data[:, :10]
     gaussian = GaussianMixture(1).fit(X[:400]).score(X[400:])
