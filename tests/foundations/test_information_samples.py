@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 import torch
 from sklearn.datasets import load_wine
@@ -276,6 +277,18 @@ def test_counting_within_a_radius_is_exact():
         expected = (apart < radii[:, None]).sum(1)
         assert np.array_equal(neighbours._within(values[:, None], radii), expected)
         assert np.array_equal(neighbours._within(np.stack([values, values], 1), radii), expected)
+
+
+def test_three_samples_by_hand():
+    x, y = [0.0, 1.0, 3.0], [0.5, 2.0, 7.0]
+    digamma = scipy.special.digamma
+    expected = digamma(3) - digamma(1) + math.log(2) + math.log(2) / 3  # nearest at 1, 1 and 2; a ball is 2 long
+    assert knn_entropy(x, k=1) == pytest.approx(expected)
+    assert knn_kl(x, y, k=1) == pytest.approx(-math.log(2) + math.log(3 / 2))  # of the others at 0.5, 0.5 and 1
+    labels = [0, 0, 0, 0, 1, 1, 1, 1]
+    z = np.random.default_rng(0).normal(size=8)
+    alone = knn_mutual_information_discrete(np.append(z, 5.0) * 2, [*labels, 2], k=2)
+    assert alone == pytest.approx(knn_mutual_information_discrete(z, labels, k=2))  # a label of one row is left out
 
 
 def test_units_change_entropy_and_nothing_else():

@@ -91,7 +91,8 @@ def bias_variance(
     Parameters
     ----------
     estimator : estimator
-        scikit-learn's or Gradus's; cloned for each set.
+        scikit-learn's or Gradus's; cloned for each set. What it draws itself adds to the variance, unless its
+        ``random_state`` is set.
     X, y : array-like
         Rows that training sets are drawn from, and their targets.
     X_test, y_test : array-like
