@@ -148,6 +148,19 @@ class Loud(nn.Module):
         return self.last(torch.tanh(self.gain * self.first(x)))
 
 
+class Branch(nn.Module):
+    """A residual branch that starts at zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.inner, self.back, self.last = (nn.Linear(*s) for s in ((64, 24), (24, 24), (24, 24), (24, 10)))
+        nn.init.zeros_(self.back.weight)
+
+    def forward(self, x):
+        h = torch.relu(self.first(x))
+        return self.last(h + self.back(torch.relu(self.inner(h))))
+
+
 class Quiet(nn.Module):
     def __init__(self):
         super().__init__()
@@ -200,6 +213,7 @@ def test_a_fault_that_training_shows(make, causes):
         many_random_features,
         lambda: summed(0.002),
         lambda: digits(network=Loud(1.0)),
+        lambda: digits(network=Branch()),
         lambda: numbers_of_rows(False),
     ],
 )

@@ -469,8 +469,8 @@ def _initial_weights(patient: Patient) -> Iterator[Finding]:
         weight = module.weight.detach()
         rows = weight.reshape(len(weight), -1)
         if len(rows) > 1 and bool((rows == rows[:1]).all()) and (k < len(layers) - 1 or len(layers) == 1):
-            if bool((rows == 0).all()) and len(layers) == 1:
-                continue  # a linear model may start at zero
+            if bool((rows == 0).all()):
+                continue  # as the last layer of a branch may: whether units stay equal, training shows
             seen = f"all {len(rows)} units start with the same weights ({float(rows.flatten()[0]):.3g} ...)"
             yield Finding("symmetric_initialization", name, seen, 0.93)
             return
