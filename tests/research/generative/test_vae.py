@@ -8,7 +8,8 @@ from sklearn.datasets import load_digits
 import gradus
 from gradus.core.errors import InputError, SettingError
 from gradus.estimators.persistence import load
-from gradus.research.generative import IWAE, VAE
+from gradus.research.autoregressive import NADE, PixelCNN
+from gradus.research.generative import IWAE, VAE, SigmoidBeliefNet
 
 SMALLEST = 1e-5
 QUICK = {"n_components": 2, "hidden": (16,), "max_epochs": 3, "learning_rate": 0.01, "random_state": 0}
@@ -134,6 +135,21 @@ def test_a_bernoulli_likelihood_is_never_quoted_on_grey_pixels(digits):
     assert np.isfinite(model.score(model.binarized(digits[:3], random_state=0)))
     cut = VAE(**QUICK, binarize="threshold").fit(digits[:200])
     np.testing.assert_array_equal(cut.score_samples(digits[:3]), cut.score_samples((digits[:3] > 8) * 16.0))
+
+
+def test_settings_changed_after_the_fit_change_no_answer(digits):
+    for cls in (VAE, SigmoidBeliefNet, NADE, PixelCNN):
+        small = {VAE: QUICK, NADE: {"hidden": 4}, SigmoidBeliefNet: {"hidden": (4,)}}.get(
+            cls, {"features": 4, "depth": 1}
+        )
+        settings = {**small, "max_epochs": 1, "random_state": 0}
+        drawn, cut = (cls(**settings, binarize=kind).fit(digits[:100]) for kind in ("resample", "threshold"))
+        whole = cut.score_samples(digits[:3])
+        drawn.set_params(binarize="threshold")
+        with pytest.raises(InputError, match="Bernoulli"):
+            drawn.score_samples(digits[:3])
+        cut.set_params(binarize="none")
+        np.testing.assert_array_equal(cut.score_samples(digits[:3]), whole)
 
 
 def test_other_refusals(digits):

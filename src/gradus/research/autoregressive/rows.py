@@ -103,11 +103,12 @@ class DiscreteRows(DensityMixin, UnsupervisedEstimator):
     def _encode_rows(self, X: Any, *, reset: bool) -> Tensor:
         rows = super()._encode_rows(X, reset=reset)
         if reset:
+            self.binarize_: Binarize = self.binarize  # answers follow what was fitted, not settings changed since
             self.levels_, self.full_ = self._learn_levels(rows)
         if self.levels_ > 2:
             _check_levels(rows, self.levels_)
             return rows
-        return (rows > self.full_ / 2).to(rows.dtype) * self.full_ if self.binarize == "threshold" else rows
+        return (rows > self.full_ / 2).to(rows.dtype) * self.full_ if self.binarize_ == "threshold" else rows
 
     def _learn_scales(self, rows: Tensor, weights: Tensor | None) -> None:
         shares = torch.ones(len(rows), dtype=torch.float64) if weights is None else weights.double()

@@ -69,8 +69,9 @@ class BeliefEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Drawing
     def _encode_rows(self, X: Any, *, reset: bool) -> Tensor:
         rows = super()._encode_rows(X, reset=reset)
         if reset:
+            self.binarize_: Binarize = self.binarize  # answers follow what was fitted, not settings changed since
             self.full_ = full_pixel(rows, self.pixel_scale)
-        return (rows > self.full_ / 2).to(rows.dtype) * self.full_ if self.binarize == "threshold" else rows
+        return (rows > self.full_ / 2).to(rows.dtype) * self.full_ if self.binarize_ == "threshold" else rows
 
     def _learn_scales(self, rows: Tensor, weights: Tensor | None) -> None:
         self.location_ = rows.double().mean(0).float().numpy() / np.float32(self.full_)

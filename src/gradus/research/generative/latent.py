@@ -95,11 +95,12 @@ class RowLikelihood(DrawingEstimator):
     def _encode_rows(self, X: Any, *, reset: bool) -> Tensor:
         rows = super()._encode_rows(X, reset=reset)
         if reset:
+            self.binarize_: Binarize = self.binarize  # answers follow what was fitted, not settings changed since
             bits = self.likelihood == "bernoulli" or self.binarize != "none"
             self.full_ = full_pixel(rows, self.pixel_scale) if bits or self.pixel_scale else 1.0
             auto = "bernoulli" if bits or is_binary(rows, self.full_) else "gaussian"
             self.likelihood_ = auto if self.likelihood == "auto" else self.likelihood
-        return (rows > self.full_ / 2).to(rows.dtype) * self.full_ if self.binarize == "threshold" else rows
+        return (rows > self.full_ / 2).to(rows.dtype) * self.full_ if self.binarize_ == "threshold" else rows
 
     def _learn_scales(self, rows: Tensor, weights: Tensor | None) -> None:
         if self.likelihood_ == "categorical":
