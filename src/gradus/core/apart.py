@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +25,16 @@ from gradus.core.scripts import function_of, last_return, line_of, split_place
 
 __all__ = ["ReadOnlyError", "Script", "ask_apart", "serve"]
 
-LATE = 5.0  # seconds that a process gets to tell where it hangs
+LATE = 90.0  # seconds for imports, before a script begins and its own time runs
+TIMED_OUT = "Timeout ("  # how the dump of a process that ran out of time begins
 SIGNALS = {-signal.SIGABRT: "it aborts", -signal.SIGSEGV: "it breaks down in native code"}
 KILLED = -9
-# which argument of an event names the file that changes
-CHANGES = dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate"), 0)
-CHANGES |= dict.fromkeys(("os.rename", "os.link", "os.symlink"), 1)
+# of an event: which arguments name files that change, and how they do
+CHANGES = {
+    "os.mkdir": ((0,), "made"), "os.remove": ((0,), "removed"), "os.rmdir": ((0,), "removed"),
+    "os.truncate": ((0,), "cut"), "os.rename": ((0, 1), "renamed"), "os.link": ((1,), "made"),
+    "os.symlink": ((1,), "made"),
+}  # fmt: skip
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -54,7 +57,7 @@ def ask_apart(module: str, place: str, *arguments: str, seconds: float, deed: st
     *arguments : str
         Handed on, as `Script.arguments`.
     seconds : float
-        After so many the process is ended, with all that it started.
+        After so many, imports of this package aside, the process is ended, with all that it started.
     deed : str
         What is to be done to the script, for messages: ``be examined``.
     wanted : str
@@ -71,8 +74,7 @@ def ask_apart(module: str, place: str, *arguments: str, seconds: float, deed: st
     path = path.resolve()
     with tempfile.TemporaryDirectory() as folder:
         answer, trace = Path(folder) / "answer.json", Path(folder) / "trace"
-        command = [sys.executable, "-m", module, str(path), name, str(answer), str(trace)]
-        command += [str(time.time() + seconds), *arguments]
+        command = [sys.executable, "-m", module, str(path), name, str(answer), str(trace), str(seconds), *arguments]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=_environment(folder), start_new_session=True,
@@ -82,11 +84,12 @@ def ask_apart(module: str, place: str, *arguments: str, seconds: float, deed: st
         except subprocess.TimeoutExpired:
             told = b""
         finally:
-            hung = process.poll() is None
+            late = process.poll() is None
             _end(process)
         seen = trace.read_text("utf-8", "replace") if trace.is_file() else ""
         if not answer.is_file():
-            raise _silence(path, name, seen, process.returncode, told, seconds if hung else None, deed)
+            hung = seconds if late or seen.startswith(TIMED_OUT) else None
+            raise _silence(path, name, seen, process.returncode, told, hung, deed)
         found = json.loads(answer.read_text("utf-8"))
     if "error" in found:
         raise DataError(*found["error"])
@@ -177,16 +180,16 @@ class Script:
         self.stage = f"return from {self.name}"
         return found
 
-    def refuse(self, file: Any) -> NoReturn:
-        """Raise what a write ends in, and remember the first."""
+    def refuse(self, file: Any, how: str) -> NoReturn:
+        """Raise what a change to a file ends in, and remember the first."""
         shown = os.fsdecode(file)
         try:
             shown = os.path.relpath(shown)
         except ValueError:  # on another drive
             pass
-        error = ReadOnlyError(f"{shown!r} would be written")
+        error = ReadOnlyError(f"{shown!r} would be {how}")
         if not self.refused:
-            self.refused = f"{shown!r} written at {_line_here(self.path)}"
+            self.refused = f"{shown!r} {how} at {_line_here(self.path)}"
         raise error
 
     def wrote(self) -> tuple[str, str, str]:
@@ -203,12 +206,13 @@ def serve(work: Callable[[Script], Any]) -> NoReturn:
     work : callable
         ``(script) -> plain data``. Whatever it raises is told in one sentence, with the script's line.
     """
-    path, name, answer, trace, end, *arguments = sys.argv[1:]
+    path, name, answer, trace, seconds, *arguments = sys.argv[1:]
     script = Script(Path(path), name, arguments)
     leave = os._exit
     with Path(trace).open("w", encoding="utf-8") as told:
         faulthandler.enable(told)
-        faulthandler.dump_traceback_later(max(0.1, float(end) - time.time()), file=told)
+        faulthandler.dump_traceback_later(float(seconds), file=told, exit=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # whoever asks would have to hold all that a script complains of
         _stay(leave)
         _write_nothing(script)
         found = _answered(script, work)
@@ -269,12 +273,13 @@ def _write_nothing(script: Script) -> None:
             file, mode, flags = given
             wants = bool(flags & WRITING) if isinstance(flags, int) else any(c in str(mode) for c in "wax+")
             if wants and not kept(file):
-                script.refuse(file)
+                script.refuse(file, "written")
         elif event in CHANGES:
-            file = given[CHANGES[event]]
-            if kept(file) or (event == "os.mkdir" and os.path.isdir(file)):  # noqa: PTH112 - as the hook is given it
-                return
-            script.refuse(file)
+            places, how = CHANGES[event]
+            for file in (given[place] for place in places):
+                there = event == "os.mkdir" and os.path.isdir(file)  # noqa: PTH112 - what the hook is given
+                if not there and not kept(file):
+                    script.refuse(file, how)
 
     sys.addaudithook(look)
     torch: Any = sys.modules.get("torch")

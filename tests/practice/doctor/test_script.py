@@ -53,11 +53,17 @@ def test_a_good_script_is_healthy_and_leaves_nothing_behind(tmp_path):
         ("def build(seed=0):\n    return {}\n", ["'network'"]),
         ("def make():\n    return {}\n", ["function 'build'", "make"]),
         ("import os\nos._exit(7)\n", ["leaves", "line 2 of mine.py"]),
-        ("def build(seed=0):\n    return dict(\n        network=3, train=2,\n        optimizer=1, loss=len)\n",
-         ["an nn.Module as network", "line 2 of mine.py"]),
+        (
+            "def build(seed=0):\n    return dict(\n        network=3, train=2,\n        optimizer=1, loss=len)\n",
+            ["an nn.Module as network", "line 2 of mine.py"],
+        ),
         ("def build(seed=0):\n    input('your name? ')\n", ["EOFError at line 2 of mine.py"]),
-        ("import numpy as np\ndef build(seed=0):\n    np.save('rows.npy', np.ones(3))\n",
-         ["'rows.npy' written at line 3 of mine.py"]),
+        ("import os\ndef build(seed=0):\n    os.remove(__file__)\n", ["'", "mine.py' removed at line 3 of mine.py"]),
+        ("import os\ndef build(seed=0):\n    os.rename(__file__, '/dev/shm/mine.py')\n", ["renamed at line 3"]),
+        (
+            "import numpy as np\ndef build(seed=0):\n    np.save('rows.npy', np.ones(3))\n",
+            ["'rows.npy' written at line 3 of mine.py"],
+        ),
         ("import torch\ndef build(seed=0):\n    return torch.zeros(1).to('cuda:7')\n", ["line 3 of mine.py"]),
     ],
 )
@@ -89,19 +95,22 @@ def step(network, batch, optimizer, loss):
 
 
 def test_temporary_files_are_the_script_s_own(tmp_path):
-    text = GOOD.replace("    torch.manual_seed(seed)\n", "    torch.manual_seed(seed)\n    keep()\n") + """
+    text = (
+        GOOD.replace("    torch.manual_seed(seed)\n", "    torch.manual_seed(seed)\n    keep()\n")
+        + """
 def keep():
     import tempfile
     with tempfile.NamedTemporaryFile("w") as file:
         file.write("kept for a while")
 """
+    )
     assert examine_script(written(tmp_path, text), max_time=10).verdict == "healthy"
 
 
 def test_a_script_that_hangs_is_ended(tmp_path, monkeypatch):
-    monkeypatch.setattr("gradus.practice.doctor.script.GRACE", 15.0)
+    monkeypatch.setattr("gradus.practice.doctor.script.GRACE", 5.0)
     begin = time.monotonic()
-    with pytest.raises(GradusError, match="goes on and on at line [12] of mine.py"):
+    with pytest.raises(GradusError, match=r"goes on and on at line [12] of mine\.py"):
         examine_script(written(tmp_path, "while True:\n    pass\n"), max_time=1)
     assert time.monotonic() - begin < 60
 

@@ -15,7 +15,6 @@ __all__ = ["picture_of_script"]
 
 ROWS = 8  # of a data set: enough to see, few enough to show
 SECONDS = 60.0
-GRACE = 15.0  # seconds beyond the budget, for imports
 NUMBERS = ("low", "high", "mean", "spread")
 RETURNS = "(network, inputs), (network, inputs, loss), a dict as for `gradus doctor`, a tensor or a Variable"
 
@@ -31,7 +30,7 @@ def picture_of_script(place: str, *, max_time: float = SECONDS) -> Picture:
     place : str
         ``script.py:function``; the function is ``build`` where none is named.
     max_time : float
-        Most time to take, in seconds, imports aside.
+        Most time that the script may take, in seconds.
 
     Raises
     ------
@@ -39,7 +38,7 @@ def picture_of_script(place: str, *, max_time: float = SECONDS) -> Picture:
         If the script is missing, fails, leaves, writes, hangs or returns something else; with its line.
     """
     wanted = "a run's folder, or script.py:function"
-    return _read(ask_apart(__name__, place, seconds=max_time + GRACE, deed="be drawn", wanted=wanted))
+    return _read(ask_apart(__name__, place, seconds=max_time, deed="be drawn", wanted=wanted))
 
 
 def _work(script: Script) -> dict[str, Any]:

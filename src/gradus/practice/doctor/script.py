@@ -12,7 +12,7 @@ from gradus.practice.doctor.findings import Diagnosis, Finding
 
 __all__ = ["examine_script"]
 
-GRACE = 45.0  # seconds beyond the budget: imports, and a step that takes long
+GRACE = 45.0  # seconds beyond the budget: what it imports, and a step that takes long
 
 
 def examine_script(place: str, *, max_time: float, seed: int = 0, view: bool = False) -> Diagnosis:
