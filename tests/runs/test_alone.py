@@ -83,6 +83,7 @@ def test_gaps_go_through_a_plane(tmp_path, data_home):
 
 def test_factors_of_large_pictures(tmp_path, data_home, monkeypatch):
     monkeypatch.setenv("GRADUS_DATA", str(data_home))
+    monkeypatch.setattr("gradus.runs.opened_patches.JUDGED", 400)
     small = {"patch_size": 8, "n_patches": 1500, "max_iter": 6, "n_components": 12}
     run = fitted(tmp_path, "factors", "photos", **small)
     record = run.read_record()

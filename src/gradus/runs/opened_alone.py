@@ -24,14 +24,14 @@ from gradus.data.frames import as_number
 from gradus.data.pictures import read_pictures
 from gradus.data.reading import read
 from gradus.data.splitting import Split, split
-from gradus.estimators.exhibit import Exhibit, Picture
+from gradus.estimators.exhibit import Exhibit
 from gradus.estimators.unsupervised import RowsEstimator
 from gradus.practice.alone import ALONE, AloneTask, contest_for, drawn, rebuilt, rungs_for, top_for
 from gradus.practice.ladder import Ladder, Rung
 from gradus.practice.rounding import snapped, spread_out, steps_of
 from gradus.research.autoregressive.flows import FlowEstimator
 from gradus.research.generative.evaluation import dequantize
-from gradus.research.generative.exhibits import reconstructions
+from gradus.research.generative.exhibits import reconstructions, samples
 from gradus.research.generative.latent_page import latent_page
 from gradus.research.inference.mixtures import GaussianMixture
 from gradus.runs.opened import Opened
@@ -191,6 +191,17 @@ class OpenedAlone(Opened):
             shown = self._pictures(fitted, self._part("test")[:10])
             yield from (exhibit for exhibit in shown if exhibit.title not in titles)
         yield from own
+        if self.data.kind == "images" and self.asked == "generate":
+            yield from self._of_others(ladder)
+
+    def _of_others(self, ladder: Ladder) -> Iterator[Exhibit]:
+        """Yield samples of the networks that were not chosen: a distance of pixels is not what an eye sees."""
+        for row in ladder.rows:
+            if row.kind != "network" or row.name not in ladder.fitted or row.name == ladder.chosen:
+                continue
+            rows = drawn(ladder.fitted[row.name], 20, 0).reshape(-1, *self._picture)
+            caption = "Not chosen, for the eye to compare: the distance that decides is one of pixels."
+            yield replace(samples(rows, []), title=f"Samples of {row.name}", caption=caption)
 
     def _of_model(self, fitted: Any) -> Iterator[Exhibit]:
         """Yield what a fitted rung itself has to show of the test rows, columns called by their names."""
@@ -268,11 +279,10 @@ class OpenedAlone(Opened):
             if after is not None:
                 yield reconstructions(*(side.reshape(-1, *self._picture) for side in (rows, after)))
         try:
-            samples = drawn(fitted, 20, 0)
+            rows = drawn(fitted, 20, 0)
         except (AttributeError, NotImplementedError):
             return
-        pictures = tuple(Picture.of(s.reshape(self._picture), f"sample {k + 1}", 1) for k, s in enumerate(samples))
-        yield Exhibit("Samples", "Drawn from the model, not chosen.", pictures=pictures)
+        yield samples(rows.reshape(-1, *self._picture), [])
 
     def record(self) -> DataRecord:
         """Return what a run keeps of its data."""

@@ -13,6 +13,8 @@ import pandas as pd
 from gradus.applications.timeseries.series import SeriesSet, read_series
 from gradus.core.errors import DataError
 from gradus.data.dataset import Note
+from gradus.data.files import must_exist
+from gradus.data.named import NAMED
 from gradus.data.pictures import read_pictures
 from gradus.data.reading import load_table, read
 from gradus.data.texts import read_corpus
@@ -138,6 +140,7 @@ def patches_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -
     """
     found = read_pictures(data, model.patch_size)
     if found is None:
+        must_exist(Path(data).expanduser(), NAMED)
         raise DataError("pictures, as the run was fitted on", repr(str(data)), "pass a folder of pictures, or one")
     tell(found.notes)
     parts = []

@@ -179,11 +179,14 @@ def _dense(estimator: Any) -> dict[str, Any] | None:
         return None
     layers = []
     for layer in decoder.layers:
-        tied = isinstance(layer, TransposedLinear)
-        if not tied and not isinstance(layer, nn.Linear):
+        if isinstance(layer, TransposedLinear):
+            weight = layer.linear.weight.t()
+        elif isinstance(layer, nn.Linear):
+            weight = layer.weight
+        else:  # a unit: the page knows which
             continue
-        weight = layer.linear.weight.t() if isinstance(layer, TransposedLinear) else layer.weight
-        layers.append(_layer(weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()))
+        bias: Any = layer.bias
+        layers.append(_layer(weight.detach().cpu().numpy(), bias.detach().cpu().numpy()))
     rule = {"kind": squash, "location": _packed(estimator.input_shift_), "scale": _packed(estimator.input_scale_)}
     return {"layers": layers, "activation": estimator.activation, "rule": rule}
 
