@@ -300,7 +300,7 @@ def _padding(guide: Guide, finding: Finding) -> int | None:
 
 def _kept(guide: Guide, finding: Finding) -> int | None:
     """Find state that outlives a pass, or rows that are changed in place."""
-    if finding.place == "train":
+    if finding.place in ("train", "train loader"):
         nodes = [] if guide.step is None else [guide.step]
         items = [m for c in guide.program.classes.values() for m in c.body if getattr(m, "name", "") == "__getitem__"]
         changed = [
@@ -318,6 +318,11 @@ def _kept(guide: Guide, finding: Finding) -> int | None:
             if name is not None:
                 held[name] = min(node.lineno, held.get(name, node.lineno))
     return next(iter(held.values())) if len(held) == 1 else None
+
+
+def _order_of_rows(guide: Guide, finding: Finding) -> int | None:
+    """Find where rows that were sorted are divided, or else what hands them on."""
+    return guide.rows("train", 0, follow=False) if finding.place == "train and valid" else guide.entry("train")
 
 
 def _apart(guide: Guide, finding: Finding) -> int | None:
@@ -431,7 +436,7 @@ WAYS: dict[str, tuple[Way, ...]] = {
     "initial_loss": (_drawn,),
     "initialization_scale": (_drawn,),
     "label_imbalance": (_loss,),
-    "label_order": (_entry("train"),),
+    "label_order": (_order_of_rows,),
     "leaking_rows": (_rows("train", 0, follow=False),),
     "learning_rate_too_high": (_option(1, "lr"),),
     "learning_rate_too_low": (_option(1, "lr"),),
