@@ -299,6 +299,32 @@ def test_one_column_off_scale_is_not_another_preparation():
     )
 
 
+def test_a_series_that_rises_is_not_prepared_otherwise():
+    rise = torch.linspace(0, 8, 900)[:, None] + torch.randn(900, 6, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(900) % 2
+
+    def found(order):
+        train, valid = (rise[:600][order], y[:600]), (rise[600:], y[600:])
+        findings = check_data(patient(nn.Linear(6, 2), rows=(train, valid)), Task("classes", 1, 2))
+        return [f.cause for f in findings if f.confidence >= 0.5]
+
+    assert found(torch.arange(600)) == []
+    assert found(torch.randperm(600, generator=torch.Generator().manual_seed(1))) == ["inconsistent_preparation"]
+
+
+def test_missing_values_are_no_fault_of_a_network_that_fills_them_in():
+    class Filling(Net):
+        def forward(self, x):
+            return super().forward(torch.nan_to_num(x))
+
+    (x, y), valid = digits()
+    x = x.clone()
+    x[::7, 3] = math.nan
+    for kind, sure in ((Filling, 0.4), (Net, 0.99)):
+        found = [f for f in check_data(patient(kind, rows=((x, y), valid)), CLASSES) if f.cause == "non_finite_data"]
+        assert [f.confidence for f in found] == [sure]
+
+
 # -- wiring -------------------------------------------------------------------------------------------------------
 
 

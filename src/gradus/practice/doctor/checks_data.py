@@ -24,8 +24,9 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
     """Yield what is wrong with the rows of training and validation, whatever the network."""
     train = patient.train.rows(ROWS)
     valid = patient.valid.rows(ROWS) if patient.valid is not None else ()
-    yield from _non_finite(train, "train")
-    yield from _non_finite(valid, "valid")
+    borne = _fills_in(patient, train)
+    yield from _non_finite(train, "train", borne)
+    yield from _non_finite(valid, "valid", borne)
     if not train or not train[0].ndim or len(train[0]) < 8:
         return
     yield from _constant(train[0])
@@ -41,12 +42,31 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
         yield from _given_away(train[0], train[-1], task)
 
 
-def _non_finite(parts: tuple[Tensor, ...], name: str) -> Iterator[Finding]:
+@torch.no_grad()
+def _fills_in(patient: Patient, parts: tuple[Tensor, ...]) -> bool:
+    """Whether the network answers rows with missing values by finite numbers."""
+    bad = torch.zeros(len(parts[0]), dtype=torch.bool) if parts and parts[0].ndim else torch.zeros(0)
+    for part in parts[:-1] if len(parts) > 1 else parts:
+        if part.is_floating_point() and len(part) == len(bad):
+            bad |= ~torch.isfinite(part).reshape(len(part), -1).all(1)
+    if not bool(bad.any()):
+        return False
+    patient.network.eval()
+    try:
+        output = patient.forward(tuple(part[bad][:100] for part in parts))
+    except Exception:  # it cannot be asked so
+        return False
+    return isinstance(output, Tensor) and bool(torch.isfinite(output).all())
+
+
+def _non_finite(parts: tuple[Tensor, ...], name: str, borne: bool) -> Iterator[Finding]:
+    """Find NaN and infinity; in the inputs of a network that fills them in they are no fault."""
     for k, part in enumerate(parts):
         if part.is_floating_point() and not bool(torch.isfinite(part).all()):
             bad = int((~torch.isfinite(part)).reshape(len(part), -1).any(1).sum())
             what = "targets" if k == len(parts) - 1 and k else "inputs"
-            yield Finding("non_finite_data", f"{name} {what}", f"{bad} of {len(part)} rows hold NaN or infinity", 0.99)
+            sure = 0.4 if borne and what == "inputs" else 0.99
+            yield Finding("non_finite_data", f"{name} {what}", f"{bad} of {len(part)} rows hold NaN or infinity", sure)
 
 
 def _constant(inputs: Tensor) -> Iterator[Finding]:
@@ -120,6 +140,12 @@ def _near_copies(train: Tensor, valid: Tensor) -> Iterator[Finding]:
         yield Finding("leaking_rows", "train and valid", seen + "training row than rows usually lie", 0.6)
 
 
+def _drifts(rows: Tensor, way: float) -> bool:
+    """Whether training rows, in their order, go the way in which validation rows lie: a series that rises or falls."""
+    quarter = max(1, len(rows) // 4)
+    return (float(rows[-quarter:].mean()) - float(rows[:quarter].mean())) * (1 if way > 0 else -1) > 0.4 * abs(way)
+
+
 def _prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Finding]:
     """Find validation inputs on another scale, or scaled by numbers of their own."""
     if not (train.is_floating_point() and valid.is_floating_point()) or train.shape[1:] != valid.shape[1:]:
@@ -146,10 +172,12 @@ def _prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Fin
         yield Finding("destructive_augmentation", "train inputs", f"{seen}; training rows are drawn anew", 0.75)
         return
     if (ratio > 5 or shift > 1.5) and off > 0.5:
-        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.95)
+        drifts = ratio < 3 and _drifts(a, float(b.mean() - a.mean()))
+        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.4 if drifts else 0.95)
         return
     if (ratio > 2 or shift > 0.5) and off > 0.5:
-        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.75)
+        drifts = ratio < 3 and _drifts(a, float(b.mean() - a.mean()))
+        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.4 if drifts else 0.75)
     own = float(((b.mean(0).abs() < 2e-6) & ((b.std(0) - 1).abs() < 2e-2))[columns].double().mean())
     theirs = float((a.mean(0).abs() < 2e-3)[columns].double().mean())
     if b.shape[1] > 1 and own > 0.9 and theirs > 0.9 and len(valid) != len(train):

@@ -164,7 +164,7 @@ def strange_weights(patient: Patient) -> float:
             size = p.detach().double().pow(2).mean().sqrt() if p.numel() else torch.zeros(())
             if "bias" in name and (known or normed) and p.numel():
                 worst = max(worst, float(size.clamp_min(1e-12).log10()) * 0.8 + 0.3)
-            elif known and p.ndim > 1 and p.numel() > 8:
+            elif known and p.ndim > 1 and p.numel() > 8 and float(size) > 0:  # zero may be meant
                 worst = max(worst, _log(float(size) * p[0].numel() ** 0.5) - 0.45)
     return max(0.0, worst)
 
