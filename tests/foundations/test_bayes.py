@@ -211,9 +211,9 @@ def test_the_mode_of_a_regression_is_its_posterior_mean():
 
     mode = map_estimate(log_joint, torch.zeros(3).double())
     assert mode.converged and mode.gradient < 1e-6
-    torch.testing.assert_close(mode.vector, posterior.mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(mode.values, posterior.mean, atol=1e-6, rtol=0)
     assert mode.log_density == pytest.approx(log_joint(posterior.mean).item())
-    laid = laplace_approximation(log_joint, mode.vector)
+    laid = laplace_approximation(log_joint, mode.values)
     torch.testing.assert_close(laid.distribution.covariance_matrix, posterior.covariance())
     evidence = log_evidence(isotropic_prior(3, ALPHA), linear_statistics(x, y), BETA)
     assert laid.log_evidence.item() == pytest.approx(evidence.item(), rel=1e-9)  # exact: the posterior is Gaussian
@@ -230,10 +230,10 @@ def test_the_mode_of_logistic_regression_is_scikit_learns():
 
     mode = map_estimate(log_posterior, torch.zeros(30).double())
     assert mode.converged
-    np.testing.assert_allclose(mode.vector, other.coef_[0], atol=1e-5)
-    p = (rows @ mode.vector).sigmoid()
+    np.testing.assert_allclose(mode.values, other.coef_[0], atol=1e-5)
+    p = (rows @ mode.values).sigmoid()
     hessian = rows.T @ (rows * (p * (1 - p))[:, None]) + ALPHA * torch.eye(30)
-    precision = laplace_approximation(log_posterior, mode.vector).distribution.precision_matrix
+    precision = laplace_approximation(log_posterior, mode.values).distribution.precision_matrix
     torch.testing.assert_close(precision, hessian, rtol=1e-8, atol=1e-8)
 
 
@@ -247,8 +247,8 @@ def test_laplace_nears_the_integral_as_rows_come():
             return (heads * logsigmoid(logit) + tails * logsigmoid(-logit)).sum()
 
         mode = map_estimate(log_joint, torch.zeros(1).double())
-        assert mode.vector.sigmoid().item() == pytest.approx(heads / (heads + tails), abs=1e-7)
-        laid = laplace_approximation(log_joint, mode.vector)
+        assert mode.values.sigmoid().item() == pytest.approx(heads / (heads + tails), abs=1e-7)
+        laid = laplace_approximation(log_joint, mode.values)
         exact = math.lgamma(heads) + math.lgamma(tails) - math.lgamma(heads + tails)
         errors.append(abs(laid.log_evidence.item() - exact))
         top = mode.log_density
@@ -265,6 +265,6 @@ def test_modes_that_are_none():
         laplace_approximation(lambda w: -w[0].square(), torch.zeros(2).double())
     with torch.no_grad():
         mode = map_estimate(lambda w: -(w - 3.0).square().sum(), torch.zeros(1).double())
-        assert mode.vector.item() == pytest.approx(3.0)
-        laid = laplace_approximation(lambda w: -(w - 3.0).square().sum(), mode.vector)
+        assert mode.values.item() == pytest.approx(3.0)
+        laid = laplace_approximation(lambda w: -(w - 3.0).square().sum(), mode.values)
         assert laid.distribution.variance.item() == pytest.approx(0.5)

@@ -117,9 +117,9 @@ ENTRIES: tuple[Entry, ...] = (
         "MAP inference",
         "19.3",
         "function",
-        f"{_ROOM}.amortization:map_estimate",
+        "gradus.foundations.laplace:map_estimate",
         "the most probable latent values of any differentiable log-joint",
-        "from gradus.research.inference import map_estimate",
+        "from gradus.foundations.laplace import map_estimate",
     ),
     Entry(
         "stochastic variational inference",

@@ -24,10 +24,10 @@ class Mode(NamedTuple):
 
     Attributes
     ----------
-    vector : Tensor of shape (n,)
-        Where.
-    log_density : float
-        There, in nats, up to the constant that the function lacks.
+    values : Tensor
+        Where, in the shape of the start.
+    log_density : Tensor
+        There, as the function gives it: in nats, up to the constant that it lacks.
     gradient : float
         Largest component of the gradient left.
     steps : int
@@ -36,15 +36,15 @@ class Mode(NamedTuple):
         Whether the gradient met the tolerance.
     """
 
-    vector: Float[Tensor, " n"]
-    log_density: float
+    values: Float[Tensor, " *shape"]
+    log_density: Float[Tensor, " *examples"]
     gradient: float
     steps: int
     converged: bool
 
 
 def map_estimate(
-    log_density: LogDensity, start: Float[Tensor, " n"], *, tolerance: float = 1e-6, max_steps: int = 1000
+    log_density: LogDensity, start: Float[Tensor, " *shape"], *, tolerance: float = 1e-6, max_steps: int = 1000
 ) -> Mode:
     r"""Return the maximum a posteriori point :math:`\theta = \arg\max \log p(x \mid \theta) + \log p(\theta)`.
 
@@ -54,8 +54,9 @@ def map_estimate(
     Parameters
     ----------
     log_density : callable
-        ``θ -> log p(x | θ) + log p(θ)``, one number in nats, up to a constant, differentiable by torch.
-    start : Tensor of shape (n,)
+        ``θ -> log p(x | θ) + log p(θ)``, in nats, up to a constant, differentiable by torch: one number, or one for
+        each of many examples that have nothing to do with each other (then latents of all are found at once).
+    start : Tensor
         Where to begin; float64 reaches small gradients.
     tolerance : float
         Largest component of the gradient to stop at, 0 or more.
@@ -80,21 +81,26 @@ def map_estimate(
     >>> def log_posterior(logit):  # a coin with a prior Beta(2, 2) on the probability
     ...     return ((heads + 1) * logit.sigmoid().log() + (tails + 1) * (1 - logit.sigmoid()).log()).sum()
     >>> mode = map_estimate(log_posterior, torch.zeros(1, dtype=torch.float64))
-    >>> round(mode.vector.sigmoid().item(), 4), mode.converged  # (7 + 1) / (7 + 3 + 2)
+    >>> round(mode.values.sigmoid().item(), 4), mode.converged  # (7 + 1) / (7 + 3 + 2)
     (0.6667, True)
 
     References
     ----------
-    Goodfellow et al. 2016, §5.6.1, eq. 5.79.
+    Goodfellow et al. 2016, §5.6.1, eq. 5.79; §19.3, eqs. 19.13-19.14.
     """
 
     def surprise(vector: Tensor) -> Tensor:
-        return -log_density(vector)
+        return -log_density(vector.view(start.shape)).sum()
 
     state, outcome = minimize(
-        lambda state: lbfgs_step(state, surprise), lbfgs_init(surprise, start), tolerance=tolerance, max_steps=max_steps
+        lambda state: lbfgs_step(state, surprise),
+        lbfgs_init(surprise, start.detach().flatten()),
+        tolerance=tolerance,
+        max_steps=max_steps,
     )
-    return Mode(state.point.vector, -state.point.value, outcome.residual, outcome.steps, outcome.converged)
+    values = state.point.vector.view(start.shape)
+    with torch.no_grad():
+        return Mode(values, log_density(values), outcome.residual, outcome.steps, outcome.converged)
 
 
 class Laplace(NamedTuple):
@@ -144,7 +150,7 @@ def laplace_approximation(log_density: LogDensity, mode: Float[Tensor, " n"]) ->
     >>> gamma = torch.distributions.Gamma(torch.tensor(50.0).double(), torch.tensor(2.0).double())
     >>> def log_density(log_x):  # of the logarithm: with the change of variables
     ...     return (gamma.log_prob(log_x.exp()) + log_x).sum()
-    >>> found = laplace_approximation(log_density, map_estimate(log_density, torch.zeros(1).double()).vector)
+    >>> found = laplace_approximation(log_density, map_estimate(log_density, torch.zeros(1).double()).values)
     >>> round(found.distribution.stddev.item(), 3), abs(found.log_evidence.item()) < 0.002  # the integral is 1
     (0.141, True)
 

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from gradus.core.errors import InputError
-from gradus.research.inference.amortization import amortization_gap, map_estimate
+from gradus.foundations.laplace import map_estimate
+from gradus.research.inference.amortization import amortization_gap
 from gradus.research.inference.guides import BernoulliGuide, FullGaussianGuide, MeanFieldGaussianGuide
 from gradus.research.inference.mean_field import (
     MeanFieldState,
@@ -295,7 +296,14 @@ def test_the_mode_is_that_of_scikit_learn():
         fit = torch.distributions.Bernoulli(logits=inputs @ w).log_prob(targets).sum()
         return fit + Normal(0.0, math.sqrt(0.5)).log_prob(w).sum()
 
-    found = map_estimate(log_joint, torch.zeros(4, dtype=torch.float64))
+    found = map_estimate(log_joint, torch.zeros(4, dtype=torch.float64), tolerance=1e-9)
     np.testing.assert_allclose(found.values, peer.coef_[0], atol=1e-6)
-    assert found.gradient_norm < 1e-5
-    assert float(found.log_joint) == pytest.approx(float(log_joint(found.values)))
+    assert found.gradient < 1e-5
+    assert float(found.log_density) == pytest.approx(float(log_joint(found.values)))
+
+
+def test_modes_of_many_examples_are_found_at_once():
+    centres = torch.tensor([[1.0, 2.0], [-3.0, 0.5]], dtype=torch.float64)
+    found = map_estimate(lambda z: -(z - centres).square().sum(1) + 7, torch.zeros_like(centres), tolerance=1e-9)
+    torch.testing.assert_close(found.values, centres, atol=1e-8, rtol=0)
+    assert found.log_density.tolist() == pytest.approx([7.0, 7.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradus.research.inference.amortization import AmortizationGap, MAPEstimate, amortization_gap, map_estimate
+from gradus.research.inference.amortization import AmortizationGap, amortization_gap
 from gradus.research.inference.bernoullis import (
     BernoulliMixtureState,
     bernoulli_log_joint,
@@ -76,7 +76,6 @@ __all__ = [
     "HiddenMarkovModel",
     "HiddenMarkovState",
     "Layout",
-    "MAPEstimate",
     "MeanFieldGaussianGuide",
     "MeanFieldState",
     "MixtureFamily",
@@ -106,7 +105,6 @@ __all__ = [
     "kmeans_step",
     "layout_of",
     "left_right_labels",
-    "map_estimate",
     "mean_field_elbo",
     "mean_field_init",
     "mean_field_step",

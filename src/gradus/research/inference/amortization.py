@@ -12,12 +12,10 @@ from torch import Tensor
 
 from gradus.core.errors import InputError
 from gradus.foundations.log_space import log_mean_exp
-from gradus.foundations.numerical.points import minimize
-from gradus.foundations.numerical.quasi_newton import lbfgs_init, lbfgs_step
 from gradus.research.inference.guides import MeanFieldGaussianGuide
 from gradus.research.inference.variational import svi_init, svi_step
 
-__all__ = ["AmortizationGap", "MAPEstimate", "amortization_gap", "map_estimate"]
+__all__ = ["AmortizationGap", "amortization_gap"]
 
 DRAWS_AT_ONCE = 100
 
@@ -154,57 +152,3 @@ def _bounds(
         values.append(joint)
         weights.append(joint - log_q)
     return torch.cat(values).mean(0) + entropy, log_mean_exp(torch.cat(weights))
-
-
-class MAPEstimate(NamedTuple):
-    """The most probable latent values found, their log-joint in nats, and the length of the gradient left."""
-
-    values: Tensor
-    log_joint: Tensor
-    gradient_norm: Tensor
-
-
-def map_estimate(
-    log_joint: Callable[[Tensor], Tensor],
-    start: Float[Tensor, " *shape"],
-    *,
-    max_iter: int = 500,
-    tolerance: float = 1e-9,
-) -> MAPEstimate:
-    r"""Find :math:`\arg\max_z \log p(x, z)` by L-BFGS with a line search: inference with a guide of a single point.
-
-    Parameters
-    ----------
-    log_joint : callable
-        ``z -> log p(x, z)``: a scalar, or one number for each of many independent examples.
-    start : Tensor
-        Where to begin; of several modes the nearest uphill is found. float64 reaches small tolerances.
-    max_iter : int
-        Iterations at most.
-    tolerance : float
-        Largest component of the gradient at which to stop.
-
-    Returns
-    -------
-    MAPEstimate
-        The mode.
-
-    Examples
-    --------
-    >>> found = map_estimate(lambda z: -(z - 2).square().sum(), torch.zeros(3, dtype=torch.float64))
-    >>> [round(value, 6) for value in found.values.tolist()]
-    [2.0, 2.0, 2.0]
-
-    References
-    ----------
-    Goodfellow et al. 2016, §19.3, eqs. 19.13-19.14.
-    """
-
-    def downhill(z: Tensor) -> Tensor:
-        return -log_joint(z.view(start.shape)).sum()
-
-    first = lbfgs_init(downhill, start.detach().flatten(), memory=20)
-    state, _ = minimize(lambda s: lbfgs_step(s, downhill), first, tolerance=tolerance, max_steps=max_iter)
-    z = state.point.vector.view(start.shape)
-    with torch.no_grad():
-        return MAPEstimate(z, log_joint(z), state.point.gradient.norm())
