@@ -148,6 +148,26 @@ def test_variational_learning_never_lowers_the_bound_and_finds_the_causes():
     assert (state.precision.rsqrt() - 0.2).abs().max() < 0.05
 
 
+def test_parameters_are_the_best_for_a_posterior_that_is_unsure():
+    """The bound's gradient by weights, biases and precisions is zero where the step ends, whatever the posterior."""
+    source = torch.Generator().manual_seed(0)
+    V = torch.randn(50, 5, generator=source, dtype=torch.float64)
+    factors = MeanFieldState(torch.rand(50, UNITS, generator=source, dtype=torch.float64))
+
+    def slopes(model: BinarySparseCodingState) -> torch.Tensor:
+        free = BinarySparseCodingState(*(part.clone().requires_grad_() for part in model))
+        bound = mean_field_elbo(factors, binary_sparse_coding_posterior(free, V)).mean()
+        return torch.cat([slope.flatten() for slope in torch.autograd.grad(bound, free)])
+
+    new, _ = binary_sparse_coding_step(coder(), V, factors, sweeps=0, ridge=0.0)
+    assert slopes(new).abs().max() < 1e-9 < 1e-2 < slopes(coder()).abs().max()
+    # planted: the units' own variance left out of the noise
+    sure = 1 / (
+        1 / new.precision - (factors.probabilities * (1 - factors.probabilities)).mean(0) @ new.weights.square().T
+    )
+    assert slopes(new._replace(precision=sure)).abs().max() > 1e-3
+
+
 def test_too_many_units_are_not_enumerated():
     many = PairwisePosterior(torch.zeros(1), torch.zeros(1, 21), torch.zeros(21, 21))
     with pytest.raises(InputError, match="at most 20 units"):
