@@ -182,8 +182,8 @@ def rungs_for(
     if task == "density":
         kind = FactorAnalysis(n_components=components)
         rungs.insert(2, Rung("factor analysis", "classical", _scaled(kind, pixels), FACTORS))
-    if X.shape[1] <= MOST_FLOW:
-        if task == "density" and pixels:
+    if task == "density" and X.shape[1] <= MOST_FLOW:  # rows to generate get no noise, and a flow spikes on steps
+        if pixels:
             name, cls, why, given = _autoencoder()
             model = cls(**given, n_components=components, random_state=seed)
             rungs.append(Rung(name, "network", model, why))
