@@ -68,7 +68,7 @@ def test_the_share_that_a_code_loses_is_what_pca_leaves():
     assert rebuilt(fitted, PARTS[1]).shape == PARTS[1].shape
 
 
-def test_samples_of_the_data_lie_nearer_than_samples_without_correlation():
+def test_samples_of_the_data_cover_more_than_samples_without_correlation():
     rng = np.random.default_rng(0)
     rows = rng.multivariate_normal([0, 5], [[1, 0.95], [0.95, 1]], 2000)
     parts = rows[:1000], rows[1000:1500], rows[1500:]
@@ -76,7 +76,7 @@ def test_samples_of_the_data_lie_nearer_than_samples_without_correlation():
     plane = rung("generate", "probabilistic", rows, 1).estimator.fit(parts[0])
     near, near_score = contest.judge(plane, "test")
     far, far_score = contest.judge(Independent().fit(parts[0]), "test")
-    assert near_score.value < far_score.value
+    assert near_score.value > far_score.value + 0.05
     assert contest.compare(near, far).better == "first" and contest.compare(far, near).better == "second"
     again = contest.judge(plane, "test")[0]
     assert np.array_equal(near, again)

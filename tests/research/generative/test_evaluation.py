@@ -16,6 +16,7 @@ from gradus.research.autoregressive import FVBN, MADE, NADE, PixelCNN
 from gradus.research.generative import GAN, VAE, SigmoidBeliefNet
 from gradus.research.generative.evaluation import (
     bits_per_dimension,
+    covered_rows,
     dequantize,
     features_of,
     frechet_between,
@@ -258,3 +259,13 @@ def test_features_of_a_classifier_tell_digits_from_noise():
         )
     with pytest.raises(InputError, match="network has features"):
         features_of(VAE(n_components=2, hidden=(4,), max_epochs=1).fit(data.images[:50]), data.images[:5])
+
+
+def test_rows_covered_are_those_of_the_coverage():
+    rng = np.random.default_rng(3)
+    real, samples = rng.normal(size=(300, 3)), 0.6 * rng.normal(size=(200, 3))
+    found = covered_rows(real, samples)
+    assert found.mean() == precision_recall(real, samples).coverage
+    assert 0.2 < found.mean() < 0.95
+    with pytest.raises(InputError, match="k of 1 or more"):
+        covered_rows(real[:5], samples)

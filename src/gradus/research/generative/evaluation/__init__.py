@@ -18,6 +18,7 @@ from gradus.research.generative.evaluation.likelihoods import (
 from gradus.research.generative.evaluation.neighbours import (
     Memorization,
     PrecisionRecall,
+    covered_rows,
     memorization,
     nearest_rows,
     precision_recall,
@@ -29,6 +30,7 @@ __all__ = [
     "Memorization",
     "PrecisionRecall",
     "bits_per_dimension",
+    "covered_rows",
     "dequantize",
     "features_of",
     "frechet_between",

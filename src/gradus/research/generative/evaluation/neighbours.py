@@ -13,7 +13,7 @@ from gradus.core.errors import InputError
 from gradus.estimators.inputs import share
 from gradus.research.generative.evaluation.distances import _points
 
-__all__ = ["Memorization", "PrecisionRecall", "memorization", "nearest_rows", "precision_recall"]
+__all__ = ["Memorization", "PrecisionRecall", "covered_rows", "memorization", "nearest_rows", "precision_recall"]
 
 Floats = NDArray[np.float64]
 BLOCK_ROWS = 1024
@@ -54,6 +54,45 @@ class PrecisionRecall(NamedTuple):
     recall: float
     density: float
     coverage: float
+
+
+def covered_rows(real: ArrayLike, samples: ArrayLike, *, k: int = 5) -> NDArray[np.bool_]:
+    """Return for each row whether a sample lies as near as its k-th nearest fellow; their mean is the coverage.
+
+    Parameters
+    ----------
+    real, samples : array-like of shape (n, d) and (m, d)
+        Points, such as `features_of` returns.
+    k : int
+        Neighbours, fewer than there are real rows.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    InputError
+        If there are too few rows.
+
+    Examples
+    --------
+    >>> covered_rows([[0.0], [1.0], [9.0]], [[0.4]], k=1).tolist()
+    [True, True, False]
+    >>> covered_rows([[0.0], [1.0], [9.0]], [[-0.4]], k=1).tolist()
+    [True, False, False]
+
+    References
+    ----------
+    Naeem et al. 2020, Reliable Fidelity and Diversity Metrics for Generative Models, eq. 5.
+    """
+    first, second = _points(real, samples)
+    if not 1 <= k < len(first):
+        raise InputError(
+            "k of 1 or more and below the number of rows", f"k={k} for {len(first)} rows", "pass more rows"
+        )
+    covered: NDArray[np.bool_] = _nearest(first, second, 1)[0][:, 0] <= _nearest(first, first, k, same=True)[0][:, -1]
+    return covered
 
 
 def precision_recall(real: ArrayLike, samples: ArrayLike, *, k: int = 5) -> PrecisionRecall:
