@@ -140,7 +140,8 @@ def patches_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -
     """
     found = read_pictures(data, model.patch_size)
     if found is None:
-        must_exist(Path(data).expanduser(), NAMED)
+        if str(data) not in NAMED:
+            must_exist(Path(data).expanduser(), NAMED)
         raise DataError("pictures, as the run was fitted on", repr(str(data)), "pass a folder of pictures, or one")
     tell(found.notes)
     parts = []
