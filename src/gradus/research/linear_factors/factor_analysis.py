@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from gradus.core.errors import SettingError
 from gradus.core.options import option
 from gradus.core.randomness import derive, resolve_seed
+from gradus.core.threads import matrix_threads
 from gradus.estimators.exhibit import Exhibit
 from gradus.research.linear_factors.base import Array, LinearFactors, signed
 from gradus.research.linear_factors.em import climb, init, step, variances_of
@@ -88,7 +89,9 @@ class _GaussianFactors(DensityMixin, LinearFactors):
         options: dict[str, Any] = {"isotropic": self._isotropic, "floor": floor}
         take = partial(step, data=data, expanded=self.accelerated, **options)
         settings: dict[str, Any] = {"max_iter": self.max_iter, "tol": self.tol, "accelerated": self.accelerated}
-        climbs = [climb(start, take, floor=floor, **settings) for start in self._starts(data, k, options)]
+        d = len(variances_of(data)[0])
+        with matrix_threads(d * d * k):
+            climbs = [climb(start, take, floor=floor, **settings) for start in self._starts(data, k, options)]
         found = max(climbs, key=lambda each: each.log_likelihoods[-1])
         if not found.settled and self.max_iter > 1:
             message = f"EM had not settled after {found.steps} steps; raise max_iter or tol"

@@ -159,12 +159,12 @@ class PatchFactors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
     --------
     >>> from sklearn.datasets import load_sample_images
     >>> pictures = load_sample_images().images
-    >>> model = PatchFactors(patch_size=8, n_patches=2000, max_iter=10, random_state=0).fit(pictures)
+    >>> model = PatchFactors(n_components=60, patch_size=8, n_patches=2000, max_iter=10, random_state=0).fit(pictures)
     >>> model.filters_.shape
-    (88, 8, 8)
+    (60, 8, 8)
     >>> patches, _ = tiled_patches(pictures[0], 8)
     >>> model.transform(patches).shape
-    (4240, 88)
+    (4240, 60)
 
     References
     ----------
