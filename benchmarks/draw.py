@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -219,15 +219,15 @@ def page(results: Path) -> str:
     return "\n\n".join([*parts, RUN.strip()]) + "\n"
 
 
-def main() -> None:
-    """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the stored results")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
+def write(page: Callable[[Path], str], results: Path, path: Path, about: str) -> None:
+    """Read the command, and write a page drawn from a folder of results."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=results, help="folder of the stored results")
+    parser.add_argument("--page", "--out", type=Path, default=path, help="the page to write")
     options = parser.parse_args()
-    options.page.write_text(page(options.results))
+    options.page.write_text(page(options.results), "utf-8")
     print(f"drew {options.page}")
 
 
 if __name__ == "__main__":
-    main()
+    write(page, RESULTS, PAGE, __doc__)

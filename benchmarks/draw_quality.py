@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from draw import table
+from draw import RESULTS, ROOT, table, write
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "quality.md"
 
 INTRODUCTION = """# Quality and speed of deep networks
@@ -297,14 +294,5 @@ def page(results: Path) -> str:
     return "\n".join(parts)
 
 
-def main() -> None:
-    """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--out", type=Path, default=PAGE)
-    options = parser.parse_args()
-    options.out.write_text(page(options.results), "utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write(page, RESULTS, PAGE, __doc__)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from draw import table
-from draw_quality import RESULTS, ROOT, load, over_seeds
+from draw import RESULTS, ROOT, table, write
+from draw_quality import load, over_seeds
 
 PAGE = ROOT / "docs" / "quality_research.md"
 QUIET = 3.0  # processes that ran when a race began, from which on it is called rough: two cores, and the race before it
@@ -270,14 +269,5 @@ def page(results: Path) -> str:
     return "\n".join(parts)
 
 
-def main() -> None:
-    """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--out", type=Path, default=PAGE)
-    options = parser.parse_args()
-    options.out.write_text(page(options.results), "utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write(page, RESULTS, PAGE, __doc__)

@@ -195,12 +195,12 @@ class OpenedAlone(Opened):
             yield from self._of_others(ladder)
 
     def _of_others(self, ladder: Ladder) -> Iterator[Exhibit]:
-        """Yield samples of the networks that were not chosen: a distance of pixels is not what an eye sees."""
+        """Yield samples of the networks that were not chosen: what is near in pixels is not what an eye finds alike."""
         for row in ladder.rows:
             if row.kind != "network" or row.name not in ladder.fitted or row.name == ladder.chosen:
                 continue
             rows = drawn(ladder.fitted[row.name], 20, 0).reshape(-1, *self._picture)
-            caption = "Not chosen, for the eye to compare: the distance that decides is one of pixels."
+            caption = "Not chosen, for the eye to compare: what decides is nearness in pixels."
             yield replace(samples(rows, []), title=f"Samples of {row.name}", caption=caption)
 
     def _of_model(self, fitted: Any) -> Iterator[Exhibit]:
@@ -328,8 +328,7 @@ def matrix_of(data: Dataset, task: str, columns: list[str] | None = None) -> tup
         others = [str(name) for name in table.columns if name not in columns and str(name) not in counting]
         for names, why in ((counting, "tell rows apart"), (others, "hold no numbers")):
             if names:
-                shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-                notes.append(Note(f"columns {shown}" if len(names) > 1 else f"column {shown}", f"{why}; left out"))
+                notes.append(Note(_columns(names), f"{why}; left out"))
     rows = np.column_stack([as_number(table[name]) for name in columns]) if columns else np.zeros((len(table), 0))
     rows = rows.astype(np.float64)
     rows[~np.isfinite(rows)] = np.nan
@@ -415,7 +414,12 @@ def _noise(steps: dict[str, float]) -> list[Note]:
     for step in sorted(set(steps.values()), reverse=True):
         names = [name for name, each in steps.items() if each == step]
         what = "whole numbers" if step == 1 else f"rounded to {step:g}"
-        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         why = f"{what}, on which a density could grow without bound: uniform noise of one step, {step:g}, was added"
-        notes.append(Note(f"columns {shown}" if len(names) > 1 else f"column {shown}", why, len(names)))
+        notes.append(Note(_columns(names), why, len(names)))
     return notes
+
+
+def _columns(names: list[str]) -> str:
+    """Name columns in a note, the first six of many."""
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return f"columns {shown}" if len(names) > 1 else f"column {shown}"

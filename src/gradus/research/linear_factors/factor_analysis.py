@@ -89,7 +89,7 @@ class _GaussianFactors(DensityMixin, LinearFactors):
         options: dict[str, Any] = {"isotropic": self._isotropic, "floor": floor}
         take = partial(step, data=data, expanded=self.accelerated, **options)
         settings: dict[str, Any] = {"max_iter": self.max_iter, "tol": self.tol, "accelerated": self.accelerated}
-        d = len(variances_of(data)[0])
+        d = len(data.mean if isinstance(data, Moments) else data.shift)
         with matrix_threads(d * d * k):
             climbs = [climb(start, take, floor=floor, **settings) for start in self._starts(data, k, options)]
         found = max(climbs, key=lambda each: each.log_likelihoods[-1])
