@@ -11,10 +11,10 @@ of Gaussians takes its number of components, the flow its stopping point, by the
 
 Run with GRADUS_DATA set: ``OMP_NUM_THREADS=2 python benchmarks/quality_autoregressive.py``. Every fit of digits ends
 after ``--minutes`` (60), so one seed of all five models takes up to five hours on two cores, less where validation
-stops rising; the tables take about half an hour a seed. In an hour PixelCNN gets through some ten epochs, NADE some
-fifty: both are expected to fall short of the figures published for many more. ``--setting large --device cuda`` is for
-a GPU: the published sizes (with ``--minutes 600``, until validation stops rising). ``--quick`` tries everything on a
-tenth of the rows for five minutes and stores nothing. Results are kept in
+stops rising; the tables take about half an hour a seed. PixelCNN and NADE are slow: in the small setting their learning
+rate falls along a cosine over as many epochs as an hour of one core has, by products of bfloat16 (scores are float32).
+``--setting large --device cuda`` is for a GPU: the published sizes (with ``--minutes 600``, until validation stops
+rising). ``--quick`` tries everything on a tenth of the rows for five minutes and stores nothing. Results are kept in
 ``benchmarks/results/quality_autoregressive.json`` after each fit.
 """
 
@@ -54,11 +54,16 @@ MODELS = {
     "made2": (MADE, {"hidden": (2000, 2000), "learning_rate": 1e-3, **MASKS, **FALLING}),
     "pixelcnn": (PixelCNN, {"features": 32, "depth": 5, "learning_rate": 2e-3, **FALLING}),
 }
+SMALL = {
+    "nade": {"schedule": "cosine", "max_epochs": 36, "precision": "bf16"},
+    "pixelcnn": {"schedule": "cosine", "max_epochs": 12, "precision": "bf16"},
+}
 LARGE = {
     "made": {"hidden": (8000,)},
     "made2": {"hidden": (8000, 8000)},
     "pixelcnn": {"features": 64, "depth": 12},
 }
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {"small": SMALL, "large": LARGE}
 FLOWS = {"RealNVP": RealNVP, "NeuralSplineFlow": NeuralSplineFlow, "MaskedAutoregressiveFlow": MaskedAutoregressiveFlow}
 FLOW = {"layers": 6, "hidden": (128, 128), "batch_size": 128, "max_epochs": 300, "patience": 10, "dropout": 0.1}
 BESIDE = 2000  # rows of the other parts that are scored too
@@ -75,7 +80,7 @@ def digits_parts(quick: bool) -> dict[str, np.ndarray]:
 def digits_row(name: str, parts: dict[str, np.ndarray], seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Fit one model of digits from one seed."""
     cls, settings = MODELS[name]
-    settings = SHARED | settings | (LARGE.get(name, {}) if options.setting == "large" else {})
+    settings = SHARED | settings | SETTINGS[options.setting].get(name, {})
     minutes = 0.5 if options.quick else options.minutes
     model = cls(**settings, binarize="none", max_time=60 * minutes, random_state=seed, device=options.device)
     started = time.perf_counter()
@@ -129,8 +134,11 @@ def digits(options: argparse.Namespace, record: dict[str, Any]) -> None:
             said = f"{name:9} seed {seed}: test {rows[-1]['test']:.2f} +- {rows[-1]['standard_error']:.2f} nats"
             print(f"{said} (published {PUBLISHED.get(name, 'none')}), {rows[-1]['seconds']:.0f} s", flush=True)
             settings = {k: list(v) if isinstance(v, tuple) else v for k, v in MODELS[name][1].items()}
-            large = LARGE.get(name, {}) if options.setting == "large" else {}
-            kept = {"settings": settings | large, "published": PUBLISHED.get(name), "seeds": rows}
+            kept = {
+                "settings": settings | SETTINGS[options.setting].get(name, {}),
+                "published": PUBLISHED.get(name),
+                "seeds": rows,
+            }
             record["digits"][f"{name}, {options.setting}"] = kept | summary(rows, ("test", "valid", "seconds"))
             keep(options, record)
 
