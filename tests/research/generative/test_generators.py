@@ -135,6 +135,35 @@ def test_codes_of_an_autoencoder_are_matched():
     assert widths[2].item() == pytest.approx(median_distance(codes), rel=0.05)
 
 
+def test_a_generator_of_codes_goes_on_only_where_its_autoencoder_is_the_same(tmp_path, monkeypatch):
+    settings = {**SMALL, "code_size": 3, "code_epochs": 4, "max_epochs": 3, "batch_size": 50}
+    kept = {"checkpoint": str(tmp_path / "c"), "checkpoint_every": 2}
+    X = load_digits().images[:150]
+    whole = MomentMatchingNetwork(**settings).fit(X)
+
+    def same(model):
+        names = whole.network_.state_dict()
+        return all(value.equal(model.network_.state_dict()[name]) for name, value in names.items())
+
+    # of 12 steps of the autoencoder and 9 of the generator the first run makes 5 each: codes of a half-trained one
+    assert not same(MomentMatchingNetwork(**settings, max_steps=5, **kept).fit(X))
+    with monkeypatch.context() as patched:  # the second dies as the autoencoder is ready and no generator of its is
+        patched.setattr(MomentMatchingNetwork, "_measure_codes", lambda *_: (_ for _ in ()).throw(OSError("no power")))
+        with pytest.raises(OSError, match="no power"):
+            MomentMatchingNetwork(**settings, **kept).fit(X)
+    assert same(MomentMatchingNetwork(**settings, **kept).fit(X))
+    again = MomentMatchingNetwork(**settings, max_steps=12, **kept).fit(X)
+    assert same(again) and again.n_steps_ == 9
+
+
+def test_codes_are_not_matched_by_a_network_made_anew():
+    X = load_digits().images[:60]
+    model = MomentMatchingNetwork(**SMALL, code_size=3, code_epochs=1, retrain="epochs")
+    with pytest.raises(SettingError, match="retrain other than 'epochs'"):
+        model.fit(X[:40], X_val=X[40:])
+    assert model.set_params(retrain="continue").fit(X[:40], X_val=X[40:]).stopped_by_ in ("max_epochs", "target")
+
+
 # -- the game ---------------------------------------------------------------------------------------------------------
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradus.core.errors import SettingError
 from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.networks.initialization import initialize
 from gradus.research.generative.generators import RATIOS, Generator, GeneratorEstimator, Units
 from gradus.research.generative.kernels import median_distance, mmd_squared, rbf_mixture
 from gradus.research.generative.networks import Body, Decoder, Shape
-from gradus.training.loop import Callback
+from gradus.training.checkpoints import CheckpointStore
+from gradus.training.loop import Callback, Trainer
 from gradus.training.losses import Loss, LossFunction
 from gradus.training.options import TrainingOptions
 from gradus.training.player import Player
@@ -203,6 +206,11 @@ class MomentMatchingNetwork(GeneratorEstimator):
 
     def _train(self, network: Any, train: Batch, valid: Batch | None, callbacks: Sequence[Callback]) -> None:
         """Train the autoencoder, where there is one, and then the generator."""
+        if self.code_size is not None and self.retrain == "epochs" and valid is not None:
+            mend = (
+                "set retrain='continue' or 'none'"  # the network made anew would have an autoencoder without training
+            )
+            raise SettingError("retrain other than 'epochs' where codes are matched", "'epochs'", mend)
         if self.code_size is not None and network is not getattr(self, "network_", None):
             self._coding = True
             try:
@@ -213,9 +221,19 @@ class MomentMatchingNetwork(GeneratorEstimator):
             self.code_history_ = self.history_
             if first.finished in ("interrupted", "callback") or first.signals.request:
                 return
-            network = first.network
+            network, self._coded_steps = first.network, first.step
             self._measure_codes(network, train["inputs"])
-        super()._train(network, train, valid, callbacks)
+        try:
+            super()._train(network, train, valid, callbacks)
+        finally:
+            self.__dict__.pop("_coded_steps", None)
+
+    def _trainer(self, *given: Any, phase: str, **more: Any) -> Trainer:
+        """Keep a generator's checkpoints apart from those of one of other codes: an autoencoder may train further."""
+        trainer = super()._trainer(*given, phase=phase, **more)
+        if trainer.store is not None and "_coded_steps" in vars(self):
+            trainer.store = CheckpointStore(Path(str(self.checkpoint)) / f"{phase}_of_codes_{self._coded_steps}")
+        return trainer
 
     @torch.no_grad()
     def _measure_codes(self, network: Any, rows: Tensor) -> None:
