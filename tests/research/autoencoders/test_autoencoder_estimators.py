@@ -308,6 +308,32 @@ def test_settings_that_contradict_each_other_are_refused():
         Autoencoder(**QUICK).fit(FEW).transform(np.zeros((2, 4, 16)))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"code_activation": name} for name in ("sigmoid", "relu", "softplus", "identity", "gelu", "elu")),
+        {"code_activation": "gelu", "contraction": 0.0},
+        {"hidden": (5,)},
+        {"network": "conv"},
+        {"curvature": 0.5},
+    ],
+    ids=str,
+)
+def test_weights_of_rows_are_refused_where_the_penalty_is_drawn(settings):
+    weights = np.arange(1.0, len(FEW) + 1)
+    model = ContractiveAutoencoder(**{**QUICK, "max_epochs": 0}, **settings).fit(FEW)
+    batch = model._encode(FEW, reset=False)
+    totals = [
+        model._loss(model.network_)(model.network_, batch, torch.Generator().manual_seed(seed)).total.item()
+        for seed in (0, 1)
+    ]
+    if totals[0] == totals[1]:  # nothing drawn: a weight is a repetition
+        model.fit(FEW, sample_weight=weights)
+    else:
+        with pytest.raises(InputError, match="no sample_weight where the penalty is drawn"):
+            model.fit(FEW, sample_weight=weights)
+
+
 # -- what there is to see -------------------------------------------------------------------------------------------
 
 

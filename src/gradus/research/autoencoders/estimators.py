@@ -10,9 +10,11 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from gradus.core.errors import SettingError
+from gradus.core.errors import InputError, SettingError
 from gradus.core.options import option
+from gradus.data.batches import Batch
 from gradus.estimators.unsupervised import DrawingEstimator, UnsupervisedEstimator
+from gradus.networks.hidden_units import hidden_unit
 from gradus.research.autoencoders.base import (
     Activation,
     AutoencoderAnswers,
@@ -23,6 +25,7 @@ from gradus.research.autoencoders.base import (
 from gradus.research.autoencoders.corruption import Corruption, NoiseName
 from gradus.research.autoencoders.losses import ContractiveLoss, ReconstructionLoss, SparseLoss
 from gradus.research.autoencoders.outputs import Output
+from gradus.research.autoencoders.penalties import unit_derivative
 from gradus.training.losses import LossFunction
 
 __all__ = ["Autoencoder", "ContractiveAutoencoder", "DenoisingAutoencoder", "SparseAutoencoder"]
@@ -183,7 +186,8 @@ class ContractiveAutoencoder(AutoencoderAnswers, AutoencoderShape, UnsupervisedE
     """Autoencoder whose code changes little as a row does, except where the data do.
 
     It minimizes ``-log p(x | g(f(x))) + λ ‖∂f/∂x‖²``: in closed form where the encoder is one layer, by an unbiased
-    estimate from random vectors where it is deep. With ``curvature`` it is the higher-order one (CAE+H).
+    estimate from random vectors where it is deep. With ``curvature`` it is the higher-order one (CAE+H). Where vectors
+    are drawn, `fit` takes no ``sample_weight``.
 
     Examples
     --------
@@ -208,6 +212,23 @@ class ContractiveAutoencoder(AutoencoderAnswers, AutoencoderShape, UnsupervisedE
     probes: int = option(1, "random vectors of each estimate of that norm, where the encoder is deep", low=1)
     curvature: float = option(0.0, "weight of the squared change of the Jacobian nearby", low=0)
     curvature_noise: float = option(0.1, "standard deviation of what is nearby, in scaled units", above=0)
+
+    def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
+        batch = super()._encode(X, y, sample_weight, reset=reset)
+        if "weights" in batch and self._draws:
+            # a row of weight two would see one draw, one that comes twice sees two
+            mend = "repeat rows instead, or set hidden=(), curvature=0 and a sigmoid, tanh, relu or softplus code"
+            raise InputError("no sample_weight where the penalty is drawn at random", "weights", mend)
+        return batch
+
+    @property
+    def _draws(self) -> bool:
+        """Whether the penalty is an estimate from random vectors: of one dense layer of known units it is exact."""
+        if self.curvature > 0:
+            return True
+        exact = not self.hidden and self.network == "mlp"
+        exact = exact and unit_derivative(hidden_unit(self.code_activation).module, torch.zeros(1)) is not None
+        return self.contraction > 0 and not exact
 
     def _build(self) -> nn.Module:
         return autoencoder_network(self)

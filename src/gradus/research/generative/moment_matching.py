@@ -207,9 +207,7 @@ class MomentMatchingNetwork(GeneratorEstimator):
     def _train(self, network: Any, train: Batch, valid: Batch | None, callbacks: Sequence[Callback]) -> None:
         """Train the autoencoder, where there is one, and then the generator."""
         if self.code_size is not None and self.retrain == "epochs" and valid is not None:
-            mend = (
-                "set retrain='continue' or 'none'"  # the network made anew would have an autoencoder without training
-            )
+            mend = "set retrain='continue' or 'none'"  # a network made anew has an autoencoder without training
             raise SettingError("retrain other than 'epochs' where codes are matched", "'epochs'", mend)
         if self.code_size is not None and network is not getattr(self, "network_", None):
             self._coding = True
