@@ -16,9 +16,16 @@ from gradus.core.errors import InputError
 
 __all__ = ["check_n_samples", "check_rows", "check_table", "check_weights", "drop_weightless", "share"]
 
+FEW_ROWS = 256
+# Ranges of columns looked at more closely, and deviations of constant ones, as shares of their largest number; and
+# the steps of single precision that lose digits, as a share of a deviation.
+NARROW, CONSTANT, COARSE = 1e-3, 1e-12, 0.1
+
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Tensor:
     """Check a table of numbers by scikit-learn's rules and return it as float32, of shape (rows, columns).
+
+    With ``reset`` it warns of a column so far from zero that single precision keeps little of what varies in it.
 
     Raises
     ------
@@ -26,7 +33,34 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> Tensor:
         If it is not two-dimensional, holds NaN or infinity, or has another width than the estimator was fitted with.
     """
     array = validate_data(estimator, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=1)
+    if reset:
+        _tell_lost_digits(estimator, X, array)
     return share(array)
+
+
+def _tell_lost_digits(estimator: Any, X: Any, table: np.ndarray) -> None:
+    """Warn where float32 is too coarse for a column, judged by a few rows: an ordinary table costs no pass over it."""
+    rows = np.arange(0, len(table), max(1, len(table) // FEW_ROWS))
+    few = table[rows]
+    with np.errstate(over="ignore"):
+        narrow = np.ptp(few, axis=0) < NARROW * np.abs(few).max(0)
+    columns = np.flatnonzero(narrow)
+    if not len(columns):
+        return
+    exact = np.asarray(_safe_indexing(X, rows), dtype=np.float64)[:, columns]
+    size, deviation = np.abs(exact).max(0), exact.std(0)
+    step = np.spacing(size.astype(np.float32))  # between neighbouring numbers
+    coarse = (step > COARSE * deviation) & (deviation > CONSTANT * size) & (exact != few[:, columns]).any(0)
+    if coarse.any():
+        place = int(np.flatnonzero(coarse)[0])
+        name = getattr(estimator, "feature_names_in_", range(table.shape[1]))[columns[place]]
+        mean, spread = exact[:, place].mean(), deviation[place]
+        warnings.warn(
+            f"expected columns whose deviations single precision resolves, got column {name!r} of mean {mean:.6g} and "
+            f"deviation {spread:.3g}, where its numbers are {step[place]:.3g} apart; subtract the mean first, for "
+            "example by StandardScaler",
+            stacklevel=2,
+        )
 
 
 def share(array: np.ndarray) -> Tensor:
