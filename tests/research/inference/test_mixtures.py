@@ -289,6 +289,21 @@ def test_grey_pixels_are_cut_or_refused():
         BernoulliMixture(threshold=None).fit(X)
 
 
+@pytest.mark.parametrize(("full", "largest"), [(1.0, 1.0), (255.0, 254.0), (16.0, 16.0)])
+def test_pixels_are_cut_at_half_a_full_one(full, largest):
+    X = np.floor(np.random.default_rng(0).uniform(0, 1, (60, 5)) * 17) / 16 * largest
+    X[0] = full / 2, full / 2 + 0.01 * full, 0, largest, 0
+    bits = (X > full / 2) * 1.0
+    model = BernoulliMixture(n_components=2, random_state=0).fit(X)
+    plain = BernoulliMixture(n_components=2, random_state=0, threshold=0.5).fit(bits)
+    np.testing.assert_array_equal(model.probabilities_, plain.probabilities_)
+    assert model.full_ == full and plain.full_ == 1 and plain.threshold_ == 0.5
+    np.testing.assert_array_equal(model.set_params(threshold=0.9).score_samples(X), plain.score_samples(bits))
+    drawn = model.sample(50, random_state=0)  # on the scale of the rows: their own likelihood is that of the bits
+    np.testing.assert_array_equal(drawn, plain.sample(50, random_state=0) * full)
+    np.testing.assert_array_equal(model.score_samples(drawn), plain.score_samples(drawn / full))
+
+
 # ---- estimators ----
 
 

@@ -22,6 +22,7 @@ from gradus.core.randomness import derive, generator, resolve_seed
 from gradus.estimators.base import Estimator
 from gradus.estimators.exhibits import Exhibit
 from gradus.estimators.inputs import check_n_samples, share
+from gradus.research.generative.binarization import full_pixel
 from gradus.research.inference.bernoullis import (
     BernoulliMixtureState,
     average_row,
@@ -87,8 +88,8 @@ class MixtureEstimator(DensityMixin, Estimator):
     @abstractmethod
     def _n_parameters(self) -> int: ...
 
-    def _encode(self, X: Any) -> Tensor:
-        """Turn checked rows into what the model is about."""
+    def _encode(self, X: Tensor, *, reset: bool) -> Tensor:
+        """Turn checked rows into what the model is about; with ``reset``, learn how."""
         return X
 
     def _rows(self, X: Any, *, reset: bool) -> Tensor:
@@ -104,7 +105,7 @@ class MixtureEstimator(DensityMixin, Estimator):
         array = validate_data(self, X, reset=reset, dtype=np.float64, order="C", ensure_min_samples=fewest)
         if reset:
             self.row_shape_: list[int] = [int(size) for size in shape[1:]] if stacked else [array.shape[1]]
-        return self._encode(share(array))
+        return self._encode(share(array), reset=reset)
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the parameters by EM.
@@ -319,10 +320,13 @@ class BernoulliMixture(MixtureEstimator):
     r"""Mixture of products of Bernoullis, :math:`p(x) = \sum_k \pi_k \prod_j \mu_{kj}^{x_j}(1 - \mu_{kj})^{1 - x_j}`.
 
     For rows of zeros and ones. Other numbers are cut at ``threshold`` first, and likelihoods are those of the result:
-    a Bernoulli likelihood of grey pixels means nothing.
+    a Bernoulli likelihood of grey pixels means nothing. By default that is half a full pixel: 1, 255 for bytes, or the
+    largest number; ones of samples are then full pixels.
 
     Attributes
     ----------
+    threshold_, full_ : float
+        Where rows are cut (None: not), and the number that stands for a one in samples.
     weights_, probabilities_ : ndarray of shapes (components,) and (components, features)
         Priors, and the probability of a one.
     history_ : list of dict
@@ -344,11 +348,16 @@ class BernoulliMixture(MixtureEstimator):
 
     precision: Literal["float64", "float32"] = option("float32", "numbers in the E-step; parameters are float64")
     smoothing: float = option(0.5, "pseudo-rows, like the average row, in each component", unit="rows", low=0)
-    threshold: float | None = option(0.5, "larger values are ones; none: only zeros and ones are taken")
+    threshold: float | Literal["auto"] | None = option(
+        "auto", "larger values are ones; auto: than half a full pixel; none: only zeros and ones are taken"
+    )
 
-    def _encode(self, X: Tensor) -> Tensor:
-        if self.threshold is not None:
-            return (X > self.threshold).double()
+    def _encode(self, X: Tensor, *, reset: bool) -> Tensor:
+        if reset:  # answers follow what was fitted, not settings changed since
+            self.full_ = full_pixel(X, None) if self.threshold == "auto" else 1.0
+            self.threshold_ = self.full_ / 2 if self.threshold == "auto" else self.threshold
+        if self.threshold_ is not None:
+            return (X > self.threshold_).double()
         if not bool(((X == 0) | (X == 1)).all()):
             other = float(X[(X != 0) & (X != 1)][0])
             raise InputError("rows of zeros and ones", f"{other:g}", "set threshold, above which values are ones")
@@ -373,7 +382,7 @@ class BernoulliMixture(MixtureEstimator):
 
     def _sample(self, component: Tensor, source: torch.Generator) -> Tensor:
         state = BernoulliMixtureState(torch.tensor(self.weights_), torch.tensor(self.probabilities_))
-        return sample_bernoullis(state, component, source)
+        return sample_bernoullis(state, component, source) * self.full_
 
     @property
     def _n_parameters(self) -> int:
