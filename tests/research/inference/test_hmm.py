@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from gradus.core.errors import InputError, SettingError
+from gradus.core.errors import InputError
 from gradus.research.inference import HiddenMarkovModel
 from gradus.research.inference.chains import Chain, best_paths, forward_backward
 from gradus.research.inference.em import run_em
@@ -155,6 +155,7 @@ FAMILIES = {
     "full": GaussianFamily(covariance="full", floor=0.0),
     "tied": GaussianFamily(covariance="tied", floor=0.0),
     "mixture": MixtureFamily(components=2, covariance="full", floor=0.0),
+    "mixture-tied": MixtureFamily(components=2, covariance="tied", floor=0.0),
     "categorical": CategoricalFamily(symbols=6),
 }
 
@@ -166,6 +167,8 @@ def differentiable(name: str, free: list[torch.Tensor], rows: torch.Tensor) -> t
     *weights, means, covariances = free
     if name == "diag":
         covariances = torch.diag_embed(covariances)
+    if name == "mixture-tied":
+        covariances = covariances[:, None]
     apart = rows.reshape(-1, *[1] * (means.ndim - 1), 2)
     logs = torch.distributions.MultivariateNormal(means, covariances).log_prob(apart)
     return (logs + weights[0].log()).logsumexp(2).T if weights else logs.T
@@ -197,7 +200,7 @@ def test_likelihood_never_falls_and_ends_where_its_gradient_is_zero(name):
         assert (slopes[0] / posterior.sum(1)[:, None] - 1)[seen].abs().max() < 1e-2
     else:
         assert slopes[-2].abs().max() < 0.1 and slopes[-1].abs().max() < 0.1
-    if name == "mixture":  # the same multiplier for every component of a state
+    if name.startswith("mixture"):  # the same multiplier for every component of a state
         assert (slopes[0] / posterior.sum(1)[:, None] - 1).abs().max() < 1e-2
 
 
@@ -246,7 +249,7 @@ def test_a_left_right_chain_never_goes_back():
 
 
 FORMS = [("gaussian", kind) for kind in ("full", "tied", "diag", "spherical")]
-FORMS += [("mixture", kind) for kind in ("full", "diag", "spherical")]
+FORMS += [("mixture", kind) for kind in ("full", "tied", "diag", "spherical")]
 
 
 def in_units(model: HiddenMarkovModel, state: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
@@ -256,7 +259,10 @@ def in_units(model: HiddenMarkovModel, state: int) -> list[tuple[float, np.ndarr
     if model.emission == "gaussian":
         found = model.covariances_ if model.covariance == "tied" else model.covariances_[state]
         return [(1.0, model.means_[state], kind(found))]
-    parts = zip(model.weights_[state], model.means_[state], model.covariances_[state], strict=True)
+    covariances = model.covariances_[state]
+    if model.covariance == "tied":  # by the components of a state
+        covariances = [covariances] * len(model.weights_[state])
+    parts = zip(model.weights_[state], model.means_[state], covariances, strict=True)
     return [(weight, mean, kind(found)) for weight, mean, found in parts]
 
 
@@ -304,9 +310,12 @@ def peers(kind: str):
         ours = HiddenMarkovModel(emission="categorical", **settings).fit(sequences)
         peer = hmm.CategoricalHMM(3, params="ste", init_params="")
         peer.emissionprob_, peer.n_features = ours.probabilities_.copy(), ours.n_symbols_
-    elif kind == "mixture":
-        ours = HiddenMarkovModel(emission="mixture", **settings).fit(sequences)
-        peer = hmm.GMMHMM(3, 2, covariance_type="diag", params="stmw", init_params="", min_covar=0)
+    elif kind.startswith("mixture"):
+        form = {"mixture": "diag", "mixture-tied": "tied"}[kind]
+        flips = np.random.default_rng(3)  # two components a state, each apart
+        sequences = [s + flips.choice([-4.0, 4.0], (len(s), 1)) * [0.3, 1] for s in sequences]
+        ours = HiddenMarkovModel(emission="mixture", covariance=form, **settings).fit(sequences)
+        peer = hmm.GMMHMM(3, 2, covariance_type=form, params="stmw", init_params="", min_covar=0)
         peer.weights_, peer.means_, peer.covars_ = (
             ours.weights_.copy(),
             ours.means_.copy(),
@@ -321,7 +330,7 @@ def peers(kind: str):
     return ours, peer, sequences
 
 
-@pytest.mark.parametrize("kind", ["diag", "full", "spherical", "tied", "mixture", "categorical"])
+@pytest.mark.parametrize("kind", ["diag", "full", "spherical", "tied", "mixture", "mixture-tied", "categorical"])
 def test_answers_are_those_of_hmmlearn(kind):
     ours, peer, sequences = peers(kind)
     rows, lengths = np.concatenate(sequences), [len(s) for s in sequences]
@@ -355,6 +364,34 @@ def test_a_step_is_that_of_hmmlearn(kind):
         np.testing.assert_allclose(ours.means_, peer.means_, atol=1e-8)
         found = peer.covars_ if kind == "full" else peer.covars_[:, range(2), range(2)]
         np.testing.assert_allclose(ours.covariances_, found, rtol=1e-6)
+
+
+def test_tied_mixtures_end_where_hmmlearn_does():
+    """EM of both from the same parameters: steps differ (theirs spreads about the old means), the optimum does not."""
+    ours, peer, sequences = peers("mixture-tied")
+    away, level = np.array([1.2, 4.0]), np.array([2.0, -1.0])  # near the truth, so that the hill is the same one
+    ours.means_ = np.array([[i * level - away, i * level + away] for i in range(3)])
+    ours.covariances_ = np.tile(np.diag([0.5, 1.5]), (3, 1, 1))
+    ours.weights_, ours.transitions_ = np.full((3, 2), 0.5), 0.2 + 0.4 * np.eye(3)
+    peer.means_, peer.covars_, peer.weights_ = ours.means_.copy(), ours.covariances_.copy(), ours.weights_.copy()
+    peer.transmat_ = ours.transitions_.copy()
+    rows, lengths = np.concatenate(sequences), [len(s) for s in sequences]
+    peer.set_params(n_iter=2000, tol=1e-9, params="stmcw").fit(rows, lengths)
+    layout, columns = layout_of(lengths), ours._rows(rows, lengths, reset=False)[0]
+    family = MixtureFamily(components=2, covariance="tied", floor=0.0)
+    best = run_em(
+        lambda s: hidden_markov_step(s, family, columns, layout), ours._fitted()[0], units=1, max_iter=2000,
+        tolerance=1e-9,
+    )  # fmt: skip
+    assert best.converged and np.diff(best.history).min() > -1e-8 and best.history[-1] - best.history[0] > 50
+    ours._keep(best.state)
+    assert ours.score_samples(sequences).sum() == pytest.approx(peer.score(rows, lengths), abs=1e-3)
+    assert ours.covariances_.shape == (3, 2, 2) and np.abs(ours.covariances_[0] - ours.covariances_[1]).max() > 0.05
+    for name in ("means_", "covars_", "weights_", "transmat_"):
+        mine = {"covars_": "covariances_", "transmat_": "transitions_"}.get(name, name)
+        np.testing.assert_allclose(getattr(ours, mine), getattr(peer, name), atol=5e-3)
+    free = 2 + 6 + 3 * (1 + 2 * 2 + 3)  # first state, transitions; of each state weights, means, a covariance
+    assert ours.aic(sequences) == pytest.approx(2 * free - 2 * peer.score(rows, lengths), abs=1e-2)
 
 
 # ---- the estimator ----
@@ -401,6 +438,8 @@ def test_constant_sequences_do_no_harm():
     for covariance in ("full", "diag", "spherical", "tied"):
         model = HiddenMarkovModel(n_states=2, covariance=covariance, random_state=0).fit([np.full((20, 2), 5.0)])
         assert np.isfinite(model.score([np.full((5, 2), 5.0)]))
+        model.set_params(emission="mixture", n_states=3).fit([np.full((20, 2), 5.0)])
+        assert np.isfinite(model.score([np.full((5, 2), 5.0)]))
 
 
 def test_more_starts_are_no_worse_and_posteriors_decode():
@@ -440,8 +479,6 @@ def test_other_mistakes_get_a_sentence():
         model.sample(1, 0)
     with pytest.raises(InputError, match="lengths only with all rows"):
         model.predict([np.zeros((3, 1))], lengths=[3])
-    with pytest.raises(SettingError, match="for mixtures"):
-        HiddenMarkovModel(emission="mixture", covariance="tied").fit([np.arange(9.0)])
 
 
 # ---- long sequences ----

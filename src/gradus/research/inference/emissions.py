@@ -62,7 +62,10 @@ class GaussianParameters(NamedTuple):
 
 
 class MixtureParameters(NamedTuple):
-    """Weights (states, components), means (states, components, features), covariances (states, components, ...)."""
+    """Weights (states, components), means (states, components, features), covariances (states, components, ...).
+
+    If tied, the components of a state share its covariance: (states, features, features).
+    """
 
     weights: Tensor
     means: Tensor
@@ -120,7 +123,7 @@ def _whole(parameters: GaussianParameters) -> GaussianMixtureState:
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureFamily:
-    """A mixture of Gaussians a state: components of covariance ``"diag"`` or ``"full"``, or ``"spherical"``."""
+    """A mixture of Gaussians a state; of a ``"tied"`` covariance, which a state's components share, states differ."""
 
     components: int = 2
     covariance: Covariance = "diag"
@@ -137,26 +140,38 @@ class MixtureFamily:
             else:
                 inner[held] = kmeans(rows[held], self.components, source)[1]
         shares = nn.functional.one_hot(labels * self.components + inner, states * self.components).to(rows.dtype)
-        found = gaussian_mixture_init(rows, shares, self.covariance, self.floor)
+        found = gaussian_mixture_init(rows, shares, self._form, self.floor)
         counts = shares.double().sum(0).reshape(states, -1)
         empty = (counts == 0).reshape(-1)  # a component without rows begins at its state's first row or the mean
         means = found.means.clone()
         means[empty] = rows.double().mean(0)
         weights = (counts + 0.5) / (counts + 0.5).sum(1, keepdim=True)
-        return self._shaped(weights, means, found.covariances)
+        return self._shaped(weights, means, found.covariances, counts)
 
-    def _shaped(self, weights: Tensor, means: Tensor, covariances: Tensor) -> MixtureParameters:
+    @property
+    def _form(self) -> Covariance:
+        """How covariances are stored while each component has its own: a shared one is their weighted mean."""
+        return "full" if self.covariance == "tied" else self.covariance
+
+    def _shaped(self, weights: Tensor, means: Tensor, covariances: Tensor, counts: Tensor) -> MixtureParameters:
         k, m = weights.shape
-        return MixtureParameters(weights, means.reshape(k, m, -1), covariances.reshape(k, m, *covariances.shape[1:]))
+        shaped = covariances.reshape(k, m, *covariances.shape[1:])
+        if self.covariance == "tied":
+            total = counts.sum(1, keepdim=True)
+            share = torch.where(total > 0, counts / total.clamp(min=1e-300), 1 / m)
+            shaped = (share[:, :, None, None] * shaped).sum(1)
+        return MixtureParameters(weights, means.reshape(k, m, -1), shaped)
 
     def _flat(self, parameters: MixtureParameters) -> GaussianMixtureState:
         weights, means, covariances = parameters
+        if self.covariance == "tied":
+            covariances = covariances[:, None].expand(-1, weights.shape[1], -1, -1)
         return GaussianMixtureState(weights.reshape(-1), means.flatten(0, 1), covariances.flatten(0, 1))
 
     def _joint(self, parameters: MixtureParameters, rows: Tensor) -> Tensor:
         """Return log-joints of rows and components, shape (states * components, rows)."""
         state = self._flat(parameters)
-        scales = gaussian_scales(state, self.covariance)
+        scales = gaussian_scales(state, self._form)
         return log_densities(state, scales, rows, expand=exact_enough(state, scales, rows))
 
     def log_densities(self, parameters: MixtureParameters, rows: Tensor) -> Tensor:
@@ -171,25 +186,27 @@ class MixtureFamily:
         normalize_(joint)  # over the components of each state
         both = (joint * shares).transpose(0, 1).reshape(k * m, -1)
         state = self._flat(parameters)
-        scales = gaussian_scales(state, self.covariance)
+        scales = gaussian_scales(state, self._form)
         moments = weigh(state, scales, rows, both, expand=exact_enough(state, scales, rows))
-        found = maximize_gaussians(moments, state, self.covariance, self.floor)
-        counts = moments.counts.reshape(k, m) + self.smoothing
+        found = maximize_gaussians(moments, state, self._form, self.floor)
+        raw = moments.counts.reshape(k, m)
+        counts = raw + self.smoothing
         total = counts.sum(1, keepdim=True)
         weights = torch.where(total > 0, counts / total.clamp(min=1e-300), parameters.weights)
-        return self._shaped(weights, found.means, found.covariances)
+        return self._shaped(weights, found.means, found.covariances, raw)
 
     def sample(self, parameters: MixtureParameters, states: Tensor, source: torch.Generator) -> Tensor:
         """Draw a row of each state."""
         inner = torch.multinomial(parameters.weights[states], 1, generator=source)[:, 0]
         component = states * self.components + inner
-        return sample_gaussians(self._flat(parameters), component, self.covariance, source)
+        return sample_gaussians(self._flat(parameters), component, self._form, source)
 
     def count(self, parameters: MixtureParameters) -> int:
         """Return the number of free parameters."""
         k, m, d = parameters.means.shape
-        each = {"full": d * (d + 1) // 2, "diag": d, "spherical": 1}[self.covariance]
-        return k * (m - 1) + k * m * (d + each)
+        pairs = d * (d + 1) // 2
+        spread = {"full": m * pairs, "tied": pairs, "diag": m * d, "spherical": m}[self.covariance]
+        return k * (m - 1 + m * d + spread)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from gradus.core.errors import InputError, SettingError
+from gradus.core.errors import InputError
 from gradus.core.options import option
 from gradus.core.randomness import derive, generator, resolve_seed
 from gradus.estimators.base import Estimator
@@ -71,7 +71,8 @@ class HiddenMarkovModel(DensityMixin, Estimator):
     start_, transitions_ : ndarray of shapes (states,) and (states, states)
         Probabilities of the first state, and of the next (column) given the present one (row).
     means_, covariances_ : ndarray
-        Of Gaussians: (states, features) and as in `GaussianMixture`; of mixtures with a second axis for components.
+        Of Gaussians: (states, features) and as in `GaussianMixture`; of mixtures with a second axis for components,
+        or if tied (states, features, features): a covariance a state, which its components share.
     weights_ : ndarray of shape (states, components)
         Of mixtures.
     probabilities_ : ndarray of shape (states, symbols)
@@ -141,8 +142,6 @@ class HiddenMarkovModel(DensityMixin, Estimator):
             If sequences are empty or of different widths, values are missing, or there are fewer steps than states.
         """
         self.check_settings()
-        if self.emission == "mixture" and self.covariance == "tied":
-            raise SettingError("covariance to be full, diag or spherical for mixtures", "'tied'", "set 'diag'")
         rows, layout, _ = self._rows(X, lengths, reset=True)
         if len(rows) < self.n_states:
             mend = "pass more, or ask for fewer states"
