@@ -61,6 +61,33 @@ def test_missing_values_are_left_out_of_the_moments():
     assert found.mean[2] == 0 and found.std[2] == 0
 
 
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_wide_tables_are_summed_in_blocks_of_few_rows(weighted, missing):
+    X = RNG.normal(2, 5, (1000, 700)).astype(np.float32)
+    w = RNG.random(1000) if weighted else np.ones(1000)
+    if missing:
+        X[RNG.random(X.shape) < 0.3] = np.nan
+    there = ~np.isnan(X)
+    exact = np.where(there, X, 0).astype(np.float64)
+    mean = (w[:, None] * exact).sum(0) / (w[:, None] * there).sum(0)
+    square = (w[:, None] * np.where(there, exact - mean, 0) ** 2).sum(0) / (w[:, None] * there).sum(0)
+    found = moments(X, w if weighted else None)
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.std, square**0.5, rtol=1e-12)
+    np.testing.assert_allclose(found.missing, 1 - (w[:, None] * there).sum(0) / w.sum(), atol=1e-12)
+
+
+def test_large_numbers_whose_sum_overflows_are_finite_and_infinite_ones_are_not():
+    X = np.full((4, 2), 3e38, dtype=np.float32)
+    assert moments(X).mean.tolist() == [float(X[0, 0])] * 2
+    X[1, 0] = np.nan
+    assert moments(X).missing.tolist() == [0.25, 0]
+    X[2, 1], X[3, 1] = np.inf, -np.inf
+    with pytest.raises(InputError, match="finite numbers"):
+        moments(X)
+
+
 def test_integers_come_out_as_floats_and_gradients_pass():
     layer = Standardize(torch.tensor([2.0]), torch.tensor([4.0]))
     assert layer(torch.tensor([[6]])).tolist() == [[1.0]]

@@ -203,6 +203,24 @@ def test_beta_and_free_bits():
     assert total(free_bits=divergence + 1) - total() == pytest.approx(4.0)
 
 
+def test_products_of_bfloat16_leave_logarithms_in_single_precision():
+    """On the processor softplus, logarithms and sums of bfloat16 numbers stay in it, with three digits of a bound."""
+    torch.manual_seed(0)
+    shape, likelihood = Shape("mlp", (16,), ()), BernoulliLikelihood(torch.full((784,), 0.3))
+    network = LatentVariableNetwork(
+        Encoder(Body(784, shape, (784,)), 4), Decoder(4, 784, shape, (784,), likelihood.start()), likelihood
+    )
+    rows, noise = torch.bernoulli(torch.full((64, 784), 0.3)), torch.randn(1, 64, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        mean, scale = network(rows)
+        outputs = network.decoder(torch.addcmul(mean, scale, noise))
+        fit, divergence = elbo_parts(network, rows, noise)
+    assert torch.equal(outputs, outputs.bfloat16().float())  # the products are of bfloat16
+    exact = likelihood.double().log_prob(outputs.double(), rows.double()).mean(0)
+    torch.testing.assert_close(fit.double(), exact, rtol=1e-6, atol=0)
+    torch.testing.assert_close(divergence.double(), gaussian_kl(mean.double(), scale.double()), rtol=1e-5, atol=1e-6)
+
+
 def test_several_draws_of_a_row_are_averaged():
     network, batch = small_network(), {"inputs": ROW.expand(4, -1)}
     noise = torch.randn(3, 4, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 
 from gradus.core.errors import InputError, SettingError
 
-__all__ = ["Head", "NumberHead", "Reduction", "inverse_softplus", "reduce"]
+__all__ = ["Head", "NumberHead", "Reduction", "inverse_softplus", "reduce", "single"]
 
 Reduction = Literal["none", "sum"]
 
@@ -24,6 +24,17 @@ _HALF = frozenset({torch.bfloat16, torch.float16})
 def inverse_softplus(value: float) -> float:
     """Return the number whose softplus is ``value > 0``, where a positive parameter shall start."""
     return log(expm1(value))
+
+
+def single(parameters: Tensor) -> Tensor:
+    """Return half-precision parameters in single precision: a log-likelihood of them is still computed so.
+
+    Examples
+    --------
+    >>> single(torch.zeros(2, dtype=torch.bfloat16)).dtype, single(torch.zeros(2, dtype=torch.float64)).dtype
+    (torch.float32, torch.float64)
+    """
+    return parameters.float() if parameters.dtype in _HALF else parameters
 
 
 def reduce(values: Float[Tensor, " batch *event"], reduction: Reduction) -> Float[Tensor, " *shape"]:
@@ -99,8 +110,7 @@ class Head(nn.Module, ABC):
         if smoothing and not (self.smooths and 0.0 < smoothing < 1.0):
             expected_text = "label_smoothing in [0, 1)" if self.smooths else "no label_smoothing in a regression"
             raise SettingError(expected_text, str(smoothing), "set label_smoothing=0")
-        # A log-likelihood of half-precision parameters is still computed in single precision.
-        return parameters.float() if parameters.dtype in _HALF else parameters
+        return single(parameters)
 
     def total_loss(
         self,

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from gradus.core.errors import InputError
 from gradus.data.batches import Batch
 from gradus.networks.feedforward import MLP
+from gradus.networks.heads.base import single
 from gradus.networks.initialization import initialize
 from gradus.research.generative.binarization import drawn_bits
 from gradus.research.generative.bounds import summed
@@ -29,6 +30,7 @@ DECAY = 0.9  # of the running moments of the learning signal
 
 def log_bernoulli(bits: Tensor, logits: Tensor) -> Tensor:
     """Return ``log p(bits)`` of independent bits, summed over the last axis."""
+    logits = single(logits)
     return (bits * logits - F.softplus(logits)).sum(-1)
 
 
@@ -83,7 +85,7 @@ class SigmoidBelief(nn.Module):
 
     def _above(self, index: int, below: Tensor) -> Tensor:
         """Return the log-odds of ``q`` for layer ``index`` of hidden units, given the layer below."""
-        return self.up[index](below - self.mean if index == 0 else 2 * below - 1)
+        return single(self.up[index](below - self.mean if index == 0 else 2 * below - 1))
 
     def forward(self, rows: Float[Tensor, "batch features"]) -> Float[Tensor, "batch hidden"]:
         """Return ``q(h_1 = 1 | x)`` of rows of zeros and ones."""

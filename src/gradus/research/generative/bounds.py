@@ -102,8 +102,8 @@ def elbo_parts(
     """
     mean, scale = network(rows)
     latent = torch.addcmul(mean, scale, noise)
-    fit = network.likelihood.log_prob(network.decoder(latent), rows).mean(0)
-    return fit, gaussian_kl(mean, scale)
+    fit = network.likelihood.log_prob(network.decoder(latent), rows)
+    return fit.squeeze(0) if len(fit) == 1 else fit.mean(0), gaussian_kl(mean, scale)
 
 
 def summed(losses: Float[Tensor, " batch"], batch: Batch) -> Loss:
@@ -156,7 +156,8 @@ class ElboLoss:
         fit, divergence = elbo_parts(model, rows, noise)
         if self.free_bits:
             divergence = divergence.clamp_min(self.free_bits)
-        return summed(self.beta * divergence.sum(-1) - fit, batch)
+        cost = divergence.sum(-1) if self.beta == 1 else self.beta * divergence.sum(-1)
+        return summed(cost - fit, batch)
 
 
 @dataclass(frozen=True, eq=False)

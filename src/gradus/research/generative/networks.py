@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gradus.core.errors import InputError
 from gradus.networks.feedforward import MLP
-from gradus.networks.heads.base import inverse_softplus
+from gradus.networks.heads.base import inverse_softplus, single
 from gradus.networks.hidden_units import hidden_unit
 from gradus.networks.initialization import initialize
 from gradus.research.generative.likelihoods import Likelihood
@@ -188,7 +188,7 @@ class Decoder(nn.Module):
         """Return the parameters of each row; any number of leading axes."""
         flat = latent.reshape(-1, self.latent)
         if not self.sizes:
-            return self.last(self.dense(flat)).view(*latent.shape[:-1], -1)
+            return single(self.last(self.dense(flat))).view(*latent.shape[:-1], -1)
         maps = self.unit(self.first_norm(self.first(self.dense(flat)).view(-1, *self.deep)))
         for layer, (height, width) in zip(self.upward, self.sizes[1:], strict=True):
             maps = layer(maps)[..., :height, :width]
@@ -224,7 +224,7 @@ class Encoder(nn.Module):
 
     def forward(self, prepared: Float[Tensor, "batch inputs"]) -> tuple[Tensor, Tensor]:
         """Return means and standard deviations, each of shape (batch, latent)."""
-        mean, raw = self.head(self.body(prepared)).split(self.latent, -1)
+        mean, raw = single(self.head(self.body(prepared))).split(self.latent, -1)
         return mean, F.softplus(raw) + LEAST_SCALE
 
 

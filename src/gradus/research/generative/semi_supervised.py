@@ -22,6 +22,7 @@ from gradus.data.batches import Batch
 from gradus.estimators.callbacks import with_callbacks
 from gradus.estimators.inputs import check_rows
 from gradus.networks.heads import CategoricalHead
+from gradus.networks.heads.base import single
 from gradus.research.generative.binarization import drawn_bits
 from gradus.research.generative.bounds import Noise, gaussian_kl, normal_noise, summed
 from gradus.research.generative.latent import Activation, RowLikelihood
@@ -67,7 +68,7 @@ class ClassAndStyle(nn.Module):
 
     def forward(self, rows: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
         """Return the logits of ``q(y | x)``."""
-        return self.head(self.guess(self.likelihood.prepare(rows)))
+        return single(self.head(self.guess(self.likelihood.prepare(rows))))
 
     def style(self, rows: Float[Tensor, "batch features"], one_hot: Tensor) -> tuple[Tensor, Tensor]:
         """Return the means and standard deviations of ``q(z | x, y)``."""
