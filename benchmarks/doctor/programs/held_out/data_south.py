@@ -14,7 +14,7 @@ __all__ = ["diseases", "faces", "films", "patches", "stamps", "verses"]
 
 
 def stamps(n: int = 700, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Cut-out pictures: uint8 (n, side, side, 3) on a photograph's texture, and masks (n, side, side) of 0 and 1."""
+    """Cut-out pictures somewhere on a photograph's texture, uint8 (n, side, side, 3), and masks of 0 and 1."""
     with np.load(_home() / "vision" / "stamps64.npz") as z:
         rgba, category = z["x"].astype(np.float32), z["category"]
     with np.load(_home() / "vision" / "photos.npz") as z:
@@ -23,14 +23,16 @@ def stamps(n: int = 700, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
     rgba = rgba[(opaque > 0.15) & (opaque < 0.8) & (np.bincount(category)[category] < 249)]
     rng = np.random.default_rng(0)
     rgba = rgba[rng.permutation(len(rgba))[:n]]
-    step = 64 // side
-    rgba = rgba.reshape(len(rgba), side, step, side, step, 4).mean((2, 4))
+    rgba = rgba[:, :63, :63].reshape(len(rgba), 21, 3, 21, 3, 4).mean((2, 4))
     pictures, masks = [], []
     for one in rgba:
         photo = ground[rng.integers(len(ground))]
         i, j = rng.integers(0, 512 - side, 2)
-        alpha = one[..., 3:] / 255
-        pictures.append(one[..., :3] * alpha + photo[i : i + side, j : j + side, None] * (1 - alpha))
+        top, left = rng.integers(0, side - 21 + 1, 2)
+        canvas = np.zeros((side, side, 4), np.float32)
+        canvas[top : top + 21, left : left + 21] = one
+        alpha = canvas[..., 3:] / 255
+        pictures.append(canvas[..., :3] * alpha + photo[i : i + side, j : j + side, None] * (1 - alpha))
         masks.append(alpha[..., 0] > 0.5)
     return np.stack(pictures).astype(np.uint8), np.stack(masks).astype(np.int64)
 

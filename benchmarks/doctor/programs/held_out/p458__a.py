@@ -66,10 +66,10 @@ def iou(net, loader):
 
 def build(seed=0):
     torch.manual_seed(seed)
-    images, masks = stamps(520)
+    images, masks = stamps(440)
     net = TinyUNet()
-    train = SegmentationSet(images[:400], masks[:400], training=True)
-    valid = SegmentationSet(images[400:], masks[400:], training=False)
+    train = SegmentationSet(images[:320], masks[:320], training=True)
+    valid = SegmentationSet(images[320:], masks[320:], training=False)
     return {"network": net, "loss": nn.BCEWithLogitsLoss(), "evaluate": iou, "train": DataLoader(train, batch_size=16, shuffle=True),
             "valid": DataLoader(valid, batch_size=60), "optimizer": torch.optim.Adam(net.parameters(), lr=3e-3), "batch_size": 16,
-            "epochs": 6}
+            "epochs": 8}

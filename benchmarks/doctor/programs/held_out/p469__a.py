@@ -1,5 +1,5 @@
 '''
-Animals of CIFAR-10: cat, deer, frog, horse.
+Four classes of CIFAR-10: plane, frog, horse, truck.
 
 Few pictures, so there is much dropout.
 '''
@@ -17,7 +17,7 @@ class SmallCNN(nn.Module):
         self.conv2 = nn.Conv2d(16, 32, 3)
         self.conv3 = nn.Conv2d(32, 48, 3)
         self.drop1 = nn.Dropout2d(0.1)
-        self.drop2 = nn.Dropout2d(0.2)
+        self.drop2 = nn.Dropout2d(0.1)
         self.drop3 = nn.Dropout(0.5)
         self.fc1 = nn.Linear(48 * 4 * 4, 64)
         self.fc2 = nn.Linear(64, num_classes)
@@ -38,7 +38,7 @@ def load(x, y, shuffle):
 
 def build(seed=0):
     torch.manual_seed(seed)
-    x, y, xv, yv = cifar(2000, 800, classes=(3, 4, 6, 7))
+    x, y, xv, yv = cifar(2000, 800, classes=(0, 6, 7, 9))
     net = SmallCNN()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.002)
     return {'network': net, 'loss': nn.CrossEntropyLoss(), 'train': load(x, y, True), 'valid': load(xv, yv, False),
