@@ -48,6 +48,14 @@ ENTRIES: tuple[Entry, ...] = (
         "gradus config NADE",
     ),
     Entry(
+        "OrderlessNADE",
+        "20.10.10",
+        "estimator",
+        "gradus.research.autoregressive.orderless:OrderlessNADE",
+        "NADE trained for all orders of the bits: exact in any, averaged over several, fills gaps",
+        "gradus config OrderlessNADE",
+    ),
+    Entry(
         "RealNVP",
         "20.10.2",
         "estimator",

@@ -3,7 +3,15 @@
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from gradus.research.autoregressive import FVBN, MADE, NADE, MaskedAutoregressiveFlow, NeuralSplineFlow, RealNVP
+from gradus.research.autoregressive import (
+    FVBN,
+    MADE,
+    NADE,
+    MaskedAutoregressiveFlow,
+    NeuralSplineFlow,
+    OrderlessNADE,
+    RealNVP,
+)
 
 FLOW = {"layers": 2, "hidden": (8,), "max_epochs": 2}
 SKIPPED = {"check_array_api_input"}  # needs SCIPY_ARRAY_API
@@ -17,6 +25,7 @@ SKIPPED = {"check_array_api_input"}  # needs SCIPY_ARRAY_API
         FVBN(max_epochs=2),
         pytest.param(NADE(hidden=4, max_epochs=2), marks=pytest.mark.slow),
         MADE(hidden=(8,), masks=2, order="each", max_epochs=2),
+        OrderlessNADE(hidden=(8,), orders=2, max_epochs=2),
         RealNVP(**FLOW),
         pytest.param(NeuralSplineFlow(**FLOW, bins=4), marks=pytest.mark.slow),
         pytest.param(MaskedAutoregressiveFlow(**FLOW), marks=pytest.mark.slow),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradus.core.errors import SettingError
 from gradus.core.options import option
+from gradus.estimators.unsupervised import UnsupervisedEstimator
 from gradus.research.autoregressive.pixel_network import PixelNetwork
 from gradus.research.autoregressive.rows import DiscreteRows
 from gradus.research.generative.binarization import Binarize, full_pixel, is_binary
@@ -20,7 +21,7 @@ __all__ = ["PixelCNN"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class PixelCNN(DiscreteRows):
+class PixelCNN(DiscreteRows, UnsupervisedEstimator):
     """Gated PixelCNN: ``p(x) = Π_i p(x_i | pixels above and to the left)`` by masked convolutions, exact.
 
     Pixels are bits, or one of ``levels`` values with a softmax (256 for bytes). Channels of a pixel follow each other.

@@ -18,7 +18,7 @@ from gradus.core.options import option
 from gradus.core.randomness import derive, generator
 from gradus.data.batches import Batch
 from gradus.estimators.exhibit import Exhibit
-from gradus.estimators.unsupervised import UnsupervisedEstimator
+from gradus.estimators.unsupervised import RowsEstimator, UnsupervisedEstimator
 from gradus.research.generative.binarization import (
     Binarize,
     binarize,
@@ -60,7 +60,7 @@ class LikelihoodLoss:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class DiscreteRows(DensityMixin, UnsupervisedEstimator):
+class DiscreteRows(DensityMixin, RowsEstimator):
     """Base of estimators that give rows of bits, or of whole numbers, exact probabilities.
 
     The network has `log_prob`, `training_log_prob`, `validation_log_prob`, `draw` and `filters`. Where rows are bits,
@@ -220,7 +220,7 @@ class DiscreteRows(DensityMixin, UnsupervisedEstimator):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BitsEstimator(DiscreteRows):
+class BitsEstimator(DiscreteRows, UnsupervisedEstimator):
     """Base of the models of bits that take a row as a table has it, column after column."""
 
     def _learn_levels(self, rows: Tensor) -> tuple[int, float]:
