@@ -215,14 +215,14 @@ class ContractiveAutoencoder(AutoencoderAnswers, AutoencoderShape, UnsupervisedE
 
     def _encode(self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False) -> Batch:
         batch = super()._encode(X, y, sample_weight, reset=reset)
-        if "weights" in batch and self._draws:
+        if "weights" in batch and self._drawn_penalty:
             # a row of weight two would see one draw, one that comes twice sees two
             mend = "repeat rows instead, or set hidden=(), curvature=0 and a sigmoid, tanh, relu or softplus code"
             raise InputError("no sample_weight where the penalty is drawn at random", "weights", mend)
         return batch
 
     @property
-    def _draws(self) -> bool:
+    def _drawn_penalty(self) -> bool:
         """Whether the penalty is an estimate from random vectors: of one dense layer of known units it is exact."""
         if self.curvature > 0:
             return True
