@@ -17,7 +17,7 @@ from gradus.practice.doctor.checks_gradients import check_steps, check_whole_gra
 from gradus.practice.doctor.checks_loading import check_loading, draws
 from gradus.practice.doctor.checks_parts import Parts, check_parts, skill_of_parts
 from gradus.practice.doctor.checks_step import check_step, has_players
-from gradus.practice.doctor.checks_training import is_sum
+from gradus.practice.doctor.checks_treatments import is_sum
 from gradus.practice.doctor.checks_wiring import check_wiring
 from gradus.practice.doctor.implied import implied_loss
 from gradus.practice.doctor.judge import Judge, linear_code_skill, reference_skill

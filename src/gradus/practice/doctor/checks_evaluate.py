@@ -133,10 +133,20 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
         bad = _asked(patient, KnownAnswers(inputs, right.roll(shift, 0)), valid.given)
     except Exception:  # an evaluation that takes the network apart cannot be tried so
         return
-    if not all(map(math.isfinite, (trained, perfect, bad))):
-        return
+    if all(map(math.isfinite, (trained, perfect, bad))):
+        yield from _told(patient, task, parts, trained, perfect, bad)
+
+
+def _told(
+    patient: Patient, task: Task, parts: tuple[Tensor, ...], trained: float, perfect: float, bad: float
+) -> Iterator[Finding]:
+    """Yield what the scores of the trained network, a perfect and a bad one say of the evaluation."""
+    inputs, target = parts
     shown = f"a network with every answer right gets {perfect:.4g}, one with answers of other rows {bad:.4g}"
-    if perfect < bad - 1e-9:
+    if task.kind == "numbers" and _exchanged_places(patient, inputs, target, trained):
+        seen = f"{trained:.4g} is the R squared of the targets taken for answers, and the answers for targets"
+        yield Finding("wrong_evaluation", "evaluate", seen, 0.93)
+    elif perfect < bad - 1e-9:
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: worse is called better", 0.95)
     elif perfect <= bad + 1e-9:
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: it does not see the difference", 0.95)
@@ -147,6 +157,18 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: even perfect answers do not get 1", 0.85)
     elif task.kind != "numbers" and perfect > 1.001 and not _counts(perfect, len(inputs)):
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: more than there is to get", 0.85)
+
+
+@torch.no_grad()
+def _exchanged_places(patient: Patient, inputs: Tensor, target: Tensor, value: float) -> bool:
+    """Whether a score is R squared with answers and targets exchanged, and not R squared."""
+    answer = patient.forward((inputs, target)).double()
+    if answer.numel() != target.numel():
+        return False
+    truth, answer = target.double().reshape(len(target), -1), answer.reshape(len(target), -1)
+    wrong = ((answer - truth) ** 2).sum(0)
+    right, other = (float((1 - wrong / ((t - t.mean(0)) ** 2).sum(0).clamp_min(1e-12)).mean()) for t in (truth, answer))
+    return abs(value - other) < 1e-3 * max(1.0, abs(other)) < 0.5 * abs(right - other)
 
 
 @torch.no_grad()

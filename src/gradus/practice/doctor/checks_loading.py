@@ -26,6 +26,10 @@ def check_loading(patient: Patient) -> Iterator[Finding]:
         if source is not None and found:
             yield Finding("shared_state", f"{source.name} loader", found, 0.93)
             return
+        found = None if source is None else _parted(source)
+        if source is not None and found:
+            yield Finding("shuffled_pairs", f"{source.name} loader", found, 0.95)
+            return
 
 
 def _fetched_twice(source: Source) -> str:
@@ -44,6 +48,37 @@ def _fetched_twice(source: Source) -> str:
     sizes = [float(rows[0][0].double().abs().mean()) for rows in (first, second) if rows[0]]
     moved = f" (mean size {sizes[0]:.3g}, then {sizes[1]:.3g})" if len(sizes) == 2 else ""
     return f"fetching a row changes {changed[0]} in place: {other} of {count} rows are others the second time{moved}"
+
+
+def _parted(source: Source) -> str:
+    """Return how a loader pairs rows and targets otherwise in a batch than one by one; empty where it does not."""
+    loader, held = source.loader, getattr(source.loader, "dataset", None)
+    collate = getattr(loader, "collate_fn", None)
+    if not isinstance(held, Dataset) or isinstance(held, IterableDataset) or not hasattr(held, "__len__"):
+        return ""
+    if collate is None or len(held) < LOOKED or draws(source):
+        return ""
+    items = [held[k * len(held) // LOOKED] for k in range(LOOKED)]
+    single = [tuple(parts_of(collate([item]))) for item in items]
+    whole = tuple(parts_of(collate(items)))
+    if any(len(one) != len(whole) or any(len(p) != 1 for p in one) for one in single) or len(whole) < 2:
+        return ""
+    if any(len(p) != LOOKED for p in whole) or any(p[-1].numel() != 1 for p in single):
+        return ""
+    apart = {(_key(one[0][0]), float(one[-1])) for one in single}
+    joined = [(_key(row), float(target)) for row, target in zip(whole[0], whole[-1], strict=True)]
+    known = {key for key, _ in apart}
+    if len(known) < LOOKED or any(key not in known for key, _ in joined) or len({t for _, t in apart}) < 2:
+        return ""
+    wrong = sum(pair not in apart for pair in joined)
+    return f"of {LOOKED} rows {wrong} have another target in a batch than alone" if wrong else ""
+
+
+def _key(row: Tensor) -> bytes:
+    """Return a row without its padding, as a key."""
+    flat = row.detach()
+    kept = (flat.reshape(len(flat), -1) != 0).any(1).nonzero() if flat.ndim else flat
+    return flat[: int(kept[-1]) + 1 if len(kept) else 0].contiguous().numpy().tobytes() if flat.ndim else bytes(flat)
 
 
 def draws(source: Source) -> bool:

@@ -17,7 +17,7 @@ from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.hearing import StepWatch, heard
 from gradus.practice.doctor.patient import Patient, stored
 
-__all__ = ["check_step", "has_players", "minds_mode"]
+__all__ = ["check_step", "has_players", "in_order", "minds_mode"]
 
 STEPS = 24
 SENTINEL = 1e3
@@ -26,10 +26,12 @@ SENTINEL = 1e3
 def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
     """Run the step some times and record what it does."""
     watch = StepWatch()
-    parameters = [p for p in patient.network.parameters() if p.requires_grad]
+    pairs = [(n, p) for n, p in patient.network.named_parameters() if p.requires_grad]
+    named, parameters = [n for n, _ in pairs], [p for _, p in pairs]
     held = [t for s in (patient.train, patient.valid) for t in stored(s)]
     sums = [float(t.double().sum()) for t in held]
     first = [p.detach().clone() for p in parameters]
+    middle = first
     patient.network.train()
     order = torch.Generator().manual_seed(0)
     done = 0
@@ -55,12 +57,19 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
                 size = math.sqrt(sum(float((b**2).sum()) for b in before))
                 watch.moved.append(gap / max(size, 1e-12))
                 done += 1
+                if done == steps // 2:
+                    middle = [p.detach().clone() for p in parameters]
                 if done >= steps:
                     break
             if done == begun:
                 break
-    named = [n for n, p in patient.network.named_parameters() if p.requires_grad]
+    for p in parameters:
+        p.requires_grad_(True)  # as it was: a step may freeze one player for the other's turn
     watch.still = [n for n, p, b in zip(named, parameters, first, strict=True) if torch.equal(p.detach(), b)]
+    halves = zip(named, first, middle, parameters, strict=True)
+    watch.stopped = [
+        n for n, a, b, c in halves if done == steps and not torch.equal(a, b) and torch.equal(b, c.detach())
+    ]
     watch.changed_data = any(float(t.double().sum()) != s for t, s in zip(held, sums, strict=True))
     return watch
 
@@ -86,7 +95,10 @@ def check_step(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong with the user's own step; ``patient`` is trained a little by it."""
     if patient.step is None:
         return
+    free = [p for p in patient.network.parameters() if p.requires_grad]
     against = _gathered(_against(patient))
+    for p in free:
+        p.requires_grad_(True)
     watch = watch_steps(patient)
     if not watch.events:
         return
@@ -122,15 +134,21 @@ def check_step(patient: Patient) -> Iterator[Finding]:
     yield from _clipped(watch)
     if not _several(watch, patient):
         yield from against
+    yield from _early_clip(watch)
+    trains = [mode for modes in watch.training for mode in modes]
+    if trains and not any(trains) and minds_mode(patient.network):
+        seen = "the network is in evaluation mode in every step, so dropout and batch statistics are off"
+        yield Finding("eval_in_training", "step", seen, 0.93)
+
+
+def _early_clip(watch: StepWatch) -> Iterator[Finding]:
+    """Find gradients that are clipped before there are any."""
+    counts, calls = watch.counts, len(watch.events)
     early = sum("clip" in events and "backward" not in events[: _last(events, "clip")] for events in watch.events)
     if early > 0.8 * calls and counts["zero"] > 0.8 * calls:
         yield Finding(
             "wrong_step_order", "step", "gradients are clipped before there are any: clip after backward", 0.91
         )
-    trains = [mode for modes in watch.training for mode in modes]
-    if trains and not any(trains) and minds_mode(patient.network):
-        seen = "the network is in evaluation mode in every step, so dropout and batch statistics are off"
-        yield Finding("eval_in_training", "step", seen, 0.93)
 
 
 def has_players(patient: Patient) -> bool:
@@ -141,6 +159,16 @@ def has_players(patient: Patient) -> bool:
     calls = max(1, len(watch.events))
     own = watch.counts["step"] >= 2 * calls or patient.loss is None
     return _several(watch, patient) and own
+
+
+def in_order(patient: Patient) -> bool:
+    """Whether each call of the step clears gradients, goes back once and steps once, in this order."""
+    try:
+        events = watch_steps(patient, 3).events
+    except Exception:  # a step that cannot be watched
+        return False
+    told = [[e for e in call if e != "clip"] for call in events]
+    return bool(told) and all(call == ["zero", "backward", "step"] for call in told)
 
 
 def _gathered(findings: Iterator[Finding]) -> list[Finding]:
@@ -219,6 +247,11 @@ def _left_behind(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
         if not players and all(id(by_name[n]) not in held for n in weights):
             cause = "not_in_optimizer"
         yield Finding(cause, weights[0].rpartition(".")[0] or weights[0], seen, 0.85 if players else 0.6)
+    if watch.stopped and not weights and len(watch.stopped) < total:
+        names = ", ".join(watch.stopped[:3]) + (" ..." if len(watch.stopped) > 3 else "")
+        seen = f"{len(watch.stopped)} of {total} parameters move in the first steps and then never again: {names}"
+        place = watch.stopped[0].rpartition(".")[0] or watch.stopped[0]
+        yield Finding("unbalanced_players" if players else "frozen_parameters", place, seen, 0.85 if players else 0.7)
     if players and counts["step"] >= 2 * calls and watch.everywhere >= 2 * calls:
         seen = f"each of the {counts['step'] // calls} steps of a batch moves the parameters of all players"
         yield Finding("unbalanced_players", "optimizer", seen, 0.8)
@@ -231,7 +264,7 @@ def _several(watch: StepWatch, patient: Patient) -> bool:
     """Whether the step goes back several times, and not each time to the same end: for players of their own."""
     if watch.counts["backward"] < 2 * len(watch.events) or len(list(patient.network.children())) < 2:
         return False
-    return len(set(watch.reached)) > 1 or len(patient.optimizers) > 1
+    return len(set(watch.reached)) > 1 or len(patient.optimizers) > 1 or len(watch.steppers) > 1
 
 
 def _zeroed_between(events: list[str]) -> bool:
@@ -257,7 +290,10 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
     players = len(patient.optimizers)
     if per_step > 1.5 and players == 1 and counts["step"] < calls:
         ratio = _accumulated(patient)
-        if ratio is not None and ratio > 0.75 * per_step:
+        if ratio is not None and ratio > 5 * per_step:
+            seen = f"gradients grow from step to step, to {ratio:.0f} times that of one batch: they are never cleared"
+            yield Finding("missing_zero_grad", "step", seen, 0.95)
+        elif ratio is not None and ratio > 0.75 * per_step:
             seen = (
                 f"the gradients of {per_step:.0f} batches are summed, not averaged: the step sees {ratio:.1f} times "
                 "the gradient of one"

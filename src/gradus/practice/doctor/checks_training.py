@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,73 +13,20 @@ from torch import Tensor
 
 from gradus.practice.doctor.checks_loading import draws
 from gradus.practice.doctor.checks_parts import check_parts, skill_of_parts
+from gradus.practice.doctor.checks_step import minds_mode
+from gradus.practice.doctor.checks_treatments import treated
 from gradus.practice.doctor.checks_wiring import is_affine
+from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.judge import Judge, linear_code_skill, reference_skill
 from gradus.practice.doctor.layers import first_non_finite, layer_table
 from gradus.practice.doctor.patient import Patient, parts_of
-from gradus.practice.doctor.signals import signals, silent, squashed
+from gradus.practice.doctor.signals import Altered, signals, silent, squashed
 from gradus.practice.doctor.task import Task
-from gradus.practice.doctor.treatments import TREATMENTS, Treatment, as_drawn, frozen, meant, strange_weights
-from gradus.practice.doctor.trial import Trial, run_trial
+from gradus.practice.doctor.treatments import as_drawn, strange_weights
+from gradus.practice.doctor.trial import run_trial
 
-__all__ = ["Course", "check_training"]
-
-# Causes that can be seen before training: that mending them helps a little is enough.
-PLAIN = ("optimizer_settings", "initialization_scale", "saturated_units")
-
-
-@dataclass
-class Course:
-    """How training goes, and what was tried.
-
-    Attributes
-    ----------
-    base : Trial
-        Trained as given.
-    reference : dict
-        Skill of simple models on the same rows.
-    inside : dict
-        Skill of simple models trained and judged within the rows of one part.
-    treated : list of dict
-        What was tried, and the skill it reached.
-    """
-
-    base: Trial
-    judge: Judge
-    reference: dict[str, float] = field(default_factory=dict)
-    inside: dict[str, float] = field(default_factory=dict)
-    treated: list[dict[str, Any]] = field(default_factory=list)
-    train_skill: float = math.nan
-    suspected: frozenset[str] = frozenset()
-    players: bool = False
-
-    @property
-    def known(self) -> float:
-        """What the simple models let one expect; NaN where there are none."""
-        # trees often do better on tables than any network of moderate size
-        factors = {"trees": 0.65, "token": 0.8, "two tokens": 0.5}
-        found = [v * factors.get(name, 1.0) for name, v in self.reference.items() if math.isfinite(v)]
-        return max(found) if found else math.nan
-
-    @property
-    def poor(self) -> bool:
-        """Whether the network does much worse than a simple model, or learns nothing."""
-        skill, known = self.base.skill, self.known
-        if self.judge.task.kind == "other" and skill > 100:
-            return True
-        if not self.base.finite:
-            return True
-        if math.isfinite(known) and math.isfinite(skill) and known > 0.1:
-            return skill < 0.65 * known and known - skill > 2 * self.judge.noise
-        return math.isfinite(skill) and skill < 0.03
-
-    @property
-    def endless(self) -> bool:
-        """Whether the loss falls and falls below zero."""
-        low = min((v for v in self.base.losses if math.isfinite(v)), default=0.0)
-        first = abs(self.base.head()) + 1
-        return low < -100 * first or (low < -20 * first and self.poor)
+__all__ = ["check_training"]
 
 
 def check_training(
@@ -106,13 +52,18 @@ def check_training(
     if judge.task.kind != "other":
         with torch.no_grad():
             course.train_skill = Judge(judge.task, _some(patient), judge.first_loss)(patient)["skill"]
+    if judge.task.kind == "other" and patient.plain:
+        course.own = tuple(_own_score(p) for p in (fresh(), patient))  # type: ignore[assignment]
+        shown = Judge(judge.task, _some(patient))
+        course.answered = tuple(_answered(patient, shown, change) for change in (_same, _zeros, _turned))
     findings = list(_non_finite(course, fresh, first_batch))
     course.reference = _reference(patient, task, first_batch)
     findings += _data_tells(course, patient, task)
     findings += _renamed(course, patient, task)
     table = _table_of(patient, first_batch) if base.finite and patient.plain else []
     if treat and patient.plain and not course.endless:
-        findings += _treated(course, fresh, deadline)
+        findings += treated(course, fresh, deadline)
+    findings += _asleep(course)
     findings += _schedule(course)
     findings += _statistics(course, first_batch)
     findings += _endless(course)
@@ -145,6 +96,52 @@ def _table_of(patient: Patient, batch: Any) -> list[dict[str, Any]]:
         return layer_table(patient, batch)
     except Exception:  # a network with an unusual way of being called has no table
         return []
+
+
+@torch.no_grad()
+def _own_score(patient: Patient) -> float:
+    """Return what the user's own evaluation gives, and NaN where it gives nothing."""
+    if patient.evaluate is None or patient.valid is None:
+        return math.nan
+    modes = [(module, module.training) for module in patient.network.modules()]
+    patient.network.eval()
+    try:
+        return float(patient.evaluate(patient.network, patient.valid.given))
+    except Exception:  # what it raises is told elsewhere
+        return math.nan
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _answered(patient: Patient, judge: Judge, change: Callable[[Tensor], Tensor]) -> float:
+    """Return the loss of a network whose answers are changed."""
+    if patient.objective is None:
+        return math.nan
+    try:
+        return float(judge(replace(patient, network=Altered(patient.network, change)))["valid_loss"])
+    except Exception:  # an objective that takes the network apart
+        return math.nan
+
+
+def _same(answer: Tensor) -> Tensor:
+    return answer
+
+
+def _zeros(answer: Tensor) -> Tensor:
+    return torch.zeros_like(answer)
+
+
+def _turned(answer: Tensor) -> Tensor:
+    return answer.roll(1, 0)
+
+
+def _asleep(course: Course) -> Iterator[Finding]:
+    """Find a network that trains in evaluation mode, though each epoch begins in training mode."""
+    patient, share = course.base.patient, course.base.asleep
+    if patient is not None and patient.step is not None and share > 0.4 and minds_mode(patient.network):
+        seen = f"in {share:.0%} of the passes of its steps the network is in evaluation mode"
+        yield Finding("eval_in_training", "step", f"{seen}: something puts it there, and nothing puts it back", 0.92)
 
 
 def _some(patient: Patient) -> list[Any]:
@@ -208,111 +205,6 @@ def _renamed(course: Course, patient: Patient, task: Task) -> Iterator[Finding]:
         yield Finding("wrong_target_coding", "valid targets", seen, 0.9)
 
 
-def _at(trial: Trial, step: int) -> dict[str, Any]:
-    """Return the last judgement at or before a step."""
-    rows = [row for row in trial.epochs if row["step"] <= step]
-    return rows[-1] if rows else (trial.epochs[0] if trial.epochs else {})
-
-
-def _gain(course: Course, trial: Trial) -> tuple[float, float, float]:
-    """Return how much of what was wrong a treatment mends, the skill reached, and the one without it."""
-    row = trial.epochs[-1] if trial.epochs else {}
-    before = _at(course.base, row.get("step", 0)) if course.base.finite else {}
-    new, old = row.get("skill", math.nan), before.get("skill", math.nan)
-    if not math.isfinite(new):
-        return -math.inf, new, old
-    if not math.isfinite(old):
-        old = 0.0
-    old_kept = max(old, -1.0)
-    return (new - old_kept) / max(1 - old_kept, 0.02), new, old
-
-
-def _treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> Iterator[Finding]:
-    """Try what seems likely, the likeliest first, while time is left."""
-    sample = fresh()
-    poor = course.poor
-    if not poor and (not math.isfinite(course.base.skill) or course.judge.task.kind == "other"):
-        return  # of an unknown loss, a lower one is no proof that something was wrong
-    planned = []
-    for treatment in TREATMENTS:
-        prior = treatment.prior(sample)
-        prior = _adapted(treatment, prior, course)
-        if prior >= (0.25 if poor else 0.45 if not math.isfinite(course.known) else 0.8):
-            planned.append((prior, treatment))
-    planned.sort(key=lambda pair: -pair[0])
-    found: list[tuple[float, float, Treatment, Trial]] = []
-    for place, (prior, treatment) in enumerate(planned):
-        left = deadline - time.perf_counter()
-        if left < 1.0:
-            break
-        patient = treatment.apply(fresh())
-        if patient is None:
-            continue
-        many = treatment.words.startswith("trained five")
-        steps = None if many or treatment.words.endswith("batches") else len(course.base.losses)
-        limit = min(left, max(2.0, (6 if many else 1.6) * course.base.seconds))
-        trial = run_trial(patient, seconds=limit, steps=steps, judge=course.judge)
-        if trial.error or not trial.finite:
-            course.treated.append({"treatment": treatment.words, "skill": None, "gain": None})
-            continue
-        gain, new, _ = _gain(course, trial)
-        course.treated.append({"treatment": treatment.words, "skill": round(new, 4), "gain": round(gain, 4)})
-        found.append((gain, prior, treatment, trial))
-        if gain > 0.75 and prior >= 0.4 and not any(p >= max(0.9, prior) for p, _ in planned[place + 1 :]):
-            break
-    if found:
-        yield from _best(course, sample, found)
-
-
-def _adapted(treatment: Treatment, prior: float, course: Course) -> float:
-    """Weigh a treatment by how the loss went."""
-    base = course.base
-    if not base.finite:
-        return 1.0 if treatment.cause == "learning_rate_too_high" else prior
-    start, end = base.head(), base.tail()
-    if treatment.cause == "learning_rate_too_high" and (end > start or _rough(base) > 0.5):
-        return prior + 0.4
-    if treatment.cause == "learning_rate_too_low" and 0 <= start - end < 0.1 * abs(start):
-        return prior + 0.35
-    return prior
-
-
-def _rough(trial: Trial) -> float:
-    """Return how much the loss goes up and down late in training, relative to its size."""
-    last = trial.losses[len(trial.losses) // 2 :]
-    if len(last) < 4:
-        return 0.0
-    mean = sum(last) / len(last)
-    return sum(abs(b - a) for a, b in pairwise(last)) / len(last) / max(abs(mean), 1e-12)
-
-
-def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treatment, Trial]]) -> Iterator[Finding]:
-    """Yield the treatments that helped, the one that helped most for its likelihood first."""
-    usual = 0.25 if course.poor else 0.5
-    top = max(gain for gain, *_ in found)
-    for gain, prior, treatment, trial in found:
-        new, old = trial.skill, _gain(course, trial)[2]
-        strange = prior >= 0.95 and treatment.cause in PLAIN
-        strange |= prior >= 0.75 and treatment.words.endswith("batches")
-        strange |= treatment.cause == "frozen_parameters" and as_drawn(sample)
-        need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.poor else 0.12 if prior >= 0.95 else 0.25)
-        if gain < need or gain < 0.6 * top or new - max(old, -1.0) < max(least, 2 * course.judge.noise):
-            continue
-        cause = treatment.cause
-        if cause == "frozen_parameters":
-            cause = cause if frozen(sample) else "not_in_optimizer"
-            if meant(sample) and not (course.poor and as_drawn(sample)):
-                yield Finding(cause, "training", f"skill {old:.2f} becomes {new:.2f} {treatment.words}", 0.47)
-                continue
-        if cause == "wrong_step_order":
-            cause = _step_cause(course)
-        if cause == "learning_rate_too_high" and is_sum(sample):
-            cause = "sum_reduction"
-        seen = f"skill {old:.2f} becomes {new:.2f} {treatment.words} (0: best constant answer, 1: perfect)"
-        sure = 0.5 + 0.25 * min(1.0, gain) + 0.15 * min(prior, 1.0) + 0.05 * (gain >= 0.95 * top)
-        yield Finding(cause, "training", seen, min(0.95, sure))
-
-
 @torch.no_grad()
 def _statistics(course: Course, batch: Any) -> Iterator[Finding]:
     """Find running statistics that make a network in evaluation mode another than the one that was trained."""
@@ -339,36 +231,12 @@ def _statistics(course: Course, batch: Any) -> Iterator[Finding]:
         yield Finding("optimizer_settings" if strange else "shared_state", "batch normalization", seen, 0.8)
 
 
-def is_sum(patient: Patient) -> bool:
-    """Whether the loss of a batch is the sum of those of its rows."""
-    batch = next(iter(patient.train.batches()))
-    parts = batch if isinstance(batch, tuple | list) else (batch,)
-    if not all(isinstance(p, Tensor) and p.ndim and len(p) == len(parts[0]) for p in parts) or len(parts[0]) < 4:
-        return False
-    patient.network.eval()
-    try:
-        with torch.no_grad():
-            twice = tuple(torch.cat([p, p]) for p in parts)
-            one, two = float(patient.measure(tuple(parts))), float(patient.measure(twice))
-    except Exception:  # batches of another size cannot be asked
-        return False
-    return abs(two / one - 2) < 0.02 if one else False
-
-
 def _weights(course: Course, start: Patient) -> Iterator[Finding]:
     """Find initial weights of a strange size where the network does not learn."""
     far = strange_weights(start)
     if course.poor and far > 0.6:
         seen = f"weights start {10 ** (far + 0.45):.0f} times too large or small for the number of their inputs"
         yield Finding("initialization_scale", "initial weights", seen, 0.7)
-
-
-def _step_cause(course: Course) -> str:
-    rates = course.base.rates
-    if rates and (max(rates) > 3 * rates[0] or rates[-1] < 0.05 * rates[0]):
-        return "schedule"
-    known = [cause for cause in ("gradient_clip", "excessive_regularization") if cause in course.suspected]
-    return known[0] if known else "wrong_step_order"
 
 
 def _schedule(course: Course) -> Iterator[Finding]:
@@ -575,5 +443,8 @@ def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
             if -0.5 < skill < -1e-6:
                 return  # a score that wavers is no proof
             yield Finding("unbalanced_players", "training", f"{shown}: the user's own score does not rise", 0.6)
+        elif course.pointless:
+            seen = f"the trained network's loss is no lower than that of the answer zero ({course.answered[1]:.3g})"
+            yield Finding("shuffled_pairs", "objective", f"{seen}: targets do not depend on inputs", 0.62)
         elif skill < 0.01:
             yield Finding("underfitting", "training", f"{shown}: nothing is learned", 0.55)

@@ -201,7 +201,7 @@ def _targets(patient: Patient, output: Tensor, target: Tensor, task: Task, wants
             seen = f"class {top - 1} among the targets, and {task.classes} outputs"
             yield Finding("output_width", "output", seen, 0.95)
         elif not task.sequence and found < 50 and task.classes > max(2 * found, found + 3):
-            yield Finding("output_width", "output", f"{task.classes} outputs for {found} classes", 0.6)
+            yield Finding("output_width", "output", f"{task.classes} outputs for {found} classes", 0.45)
         if not task.sequence and int(valued.min()) == 1 and task.classes == top and found == top - 1 and found >= 2:
             seen = f"classes are numbered from 1 to {top - 1}; output 0 is never right"
             yield Finding("wrong_target_coding", "targets", seen, 0.55)

@@ -18,11 +18,13 @@ from gradus.core.threads import threads
 from gradus.practice.doctor.checks_data import check_data, describe
 from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
+from gradus.practice.doctor.checks_flow import check_flow
 from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_steps, check_whole_gradient
 from gradus.practice.doctor.checks_loading import check_loading
 from gradus.practice.doctor.checks_step import check_step, has_players
-from gradus.practice.doctor.checks_training import Course, check_training
+from gradus.practice.doctor.checks_training import check_training
 from gradus.practice.doctor.checks_wiring import check_layers, check_wiring
+from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.findings import Diagnosis, Finding, ranked
 from gradus.practice.doctor.implied import implied_loss
 from gradus.practice.doctor.judge import Judge
@@ -180,6 +182,7 @@ def _stages(
     _run(found, lambda: check_layers(fresh(), batch), each)
     if plain:
         _run(found, lambda: check_wiring(fresh(), task, batch), each)
+        _run(found, lambda: check_flow(fresh(), task, batch), each)
         _run(found, lambda: check_examples(fresh(), task, batch, twin()), each)
         _run(found, lambda: check_custom_gradients(fresh(), batch), each)
         if not any(f.cause in ("no_gradient", "wrong_gradient") for f in found):

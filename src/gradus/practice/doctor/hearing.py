@@ -44,6 +44,10 @@ class StepWatch:
         Steps in which the gradient of one backward pass moved two players: one whose output the other judges.
     undone : list of float
         How much of the last step of each call was taken back before the call ended: one where all of it was.
+    steppers : set of int
+        The optimizers that took steps, by their identity.
+    stopped : list of str
+        Parameters that moved in the first half of the calls and never in the second.
     """
 
     events: list[list[str]] = field(default_factory=list)
@@ -59,6 +63,8 @@ class StepWatch:
     reached: list[frozenset[str]] = field(default_factory=list)
     shared: int = 0
     undone: list[float] = field(default_factory=list)
+    steppers: set[int] = field(default_factory=set)
+    stopped: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -145,6 +151,7 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
 
     def stepping(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         watch.events[-1].append("step")
+        watch.steppers.add(id(optimizer))
         watch.used.append(norm())
         own = [p for group in optimizer.param_groups for p in group["params"] if id(p) in known]
         graded = [p for p in own if p.grad is not None and bool((p.grad != 0).any())]

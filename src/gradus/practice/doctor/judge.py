@@ -40,6 +40,8 @@ class Judge:
     linked : bool
         Whether outputs are not the numbers themselves but, say, their logarithms: skill is then how well the two go
         together, the square of their correlation.
+    squashed : bool
+        Whether outputs are raw scores of numbers from 0 to 1, which the loss squashes itself.
     """
 
     task: Task
@@ -47,6 +49,7 @@ class Judge:
     first_loss: float = math.nan
     rare: bool = False
     linked: bool = False
+    squashed: bool = False
 
     @classmethod
     def of(cls, patient: Patient) -> Judge:
@@ -70,8 +73,10 @@ class Judge:
                 if isinstance(output, Tensor):
                     task = with_ignored(task, patient.criterion, output, patient.target(batches[0]))
         judge = cls(task, batches)
-        if task.kind == "numbers" and patient.criterion is not None:
-            judge.linked = loss_kind(patient.criterion, output, patient.target(batches[0]), task) != "distance"
+        if task.kind in ("numbers", "reconstruction") and patient.criterion is not None:
+            kind = loss_kind(patient.criterion, output, patient.target(batches[0]), task)
+            judge.squashed = kind == "sigmoid"
+            judge.linked = task.kind == "numbers" and kind not in ("distance", "sigmoid")
         judge.rare = is_rare([patient.target(batch) for batch in batches], task)
         judge.first_loss = judge(patient)["valid_loss"]
         return judge
@@ -149,6 +154,7 @@ class Judge:
         except (RuntimeError, IndexError, ValueError):
             return math.nan
         answer, truth = torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
+        answer = torch.sigmoid(answer) if self.squashed else answer
         if self.rare:
             return ranking_skill(torch.cat([_score(o, self.task) for o in outputs]).numpy(), truth.numpy().ravel())
         if kind in ("numbers", "reconstruction"):

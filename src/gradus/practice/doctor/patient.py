@@ -6,7 +6,7 @@ import copy
 import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,11 +98,11 @@ class Source:
         found: list[tuple[Tensor, ...]] = []
         count = 0
         for batch in self.loader:
-            parts = parts_of(batch)
+            parts = tuple(part for part in parts_of(batch) if part.ndim)  # a flag of the batch is no row
             if found and [p.shape[1:] for p in parts] != [p.shape[1:] for p in found[0]]:
                 continue
             found.append(parts)
-            count += len(parts[0]) if parts and parts[0].ndim else 1
+            count += len(parts[0]) if parts else 1
             if count >= limit:
                 break
         if not found:
@@ -127,7 +127,7 @@ class Patient:
 
     See `gradus.practice.doctor.examination.examine` for the meaning of each part. ``plain`` tells whether the loss of
     the network's output on a batch means something; of two players only their own step knows what is lowered.
-    ``implied`` is the loss inside an objective, where it has one.
+    ``implied`` is the loss inside an objective, where it has one; ``around`` is entered around each training step.
     """
 
     network: nn.Module
@@ -143,6 +143,7 @@ class Patient:
     seed: int = 0
     plain: bool = True
     implied: Callable[..., Any] | None = None
+    around: tuple[Callable[[Patient], AbstractContextManager[None]], ...] = ()
 
     @classmethod
     def of(cls, given: Mapping[str, Any], seed: int = 0) -> Patient:
@@ -230,6 +231,12 @@ class Patient:
 
     def advance(self, batch: Any) -> Any:
         """Take one training step: the user's own, or the plain one."""
+        with ExitStack() as entered:
+            for around in self.around:
+                entered.enter_context(around(self))
+            return self._stepped(batch)
+
+    def _stepped(self, batch: Any) -> Any:
         if self.step is not None:
             return self.step(
                 self.network, batch, self.optimizer, self.loss if self.loss is not None else self.objective

@@ -14,6 +14,7 @@ from gradus.practice.doctor.patient import Patient
 
 __all__ = [
     "ENDS",
+    "Altered",
     "Rewired",
     "Signal",
     "Undropped",
@@ -187,6 +188,29 @@ class Undropped(nn.Module):
         """Ask the network."""
         with _Dropouts(off=True):
             return self.network(*inputs)
+
+
+class Altered(nn.Module):
+    """A network whose answers are changed by a function, each tensor of them."""
+
+    def __init__(self, network: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.change = network, change
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the network has, where a step or an objective asks for its parts."""
+        return of_network(super().__getattr__, self, name)
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """Ask the network, and change the answer."""
+        return self._changed(self.network(*inputs, **named))
+
+    def _changed(self, found: Any) -> Any:
+        if isinstance(found, Tensor):
+            return self.change(found) if found.is_floating_point() and found.ndim else found
+        if isinstance(found, dict):
+            return {key: self._changed(value) for key, value in found.items()}
+        return type(found)(self._changed(part) for part in found) if type(found) in (tuple, list) else found
 
 
 class _Axes(TorchFunctionMode):

@@ -16,6 +16,19 @@ from torch.utils.data import DataLoader
 
 from gradus.practice.doctor.patient import Patient, Source
 from gradus.practice.doctor.signals import ENDS, Rewired, Signal, Undropped, dropout_rate, of_network, signals, squashed
+from gradus.practice.doctor.treatments_steps import (
+    clipped,
+    cuts,
+    held_rate,
+    odd_loss,
+    one_rate,
+    plain_loss,
+    small_tables,
+    tables_at_one,
+    unclipped,
+    uncut,
+    uneven_rates,
+)
 
 __all__ = ["TREATMENTS", "Treatment"]
 
@@ -399,6 +412,12 @@ TREATMENTS: tuple[Treatment, ...] = (
     Treatment("excessive_regularization", "without weight decay and dropout", _unregularized, penalties),
     Treatment("excessive_regularization", "without what the objective adds to the loss", _without_penalty, penalty),
     Treatment("optimizer_settings", "with the optimizer's usual settings", _default_optimizer, strange_optimizer),
+    Treatment("schedule", "with the learning rate of the first step throughout", held_rate, lambda p: 0.0),
+    Treatment("learning_rate_too_low", "with one learning rate for all parameters", one_rate, uneven_rates),
+    Treatment("gradient_clip", "without clipping", unclipped, clipped),
+    Treatment("no_gradient", "with gradients let through where the program detaches", uncut, cuts),
+    Treatment("initialization_scale", "with embeddings that start at a tenth", small_tables, tables_at_one),
+    Treatment("wrong_loss", "by the usual loss of the task", plain_loss, odd_loss),
     Treatment("frozen_parameters", "with every parameter trained", _all_parameters, left_out),
     Treatment("label_order", "with shuffled rows", _shuffled, lambda p: 0.9 * unshuffled(p)),
     Treatment("wrong_step_order", "with the plain step: clear, backward, step", _plain_step, _has_step),

@@ -35,6 +35,8 @@ class Trial:
         What the user's program raised, and empty where it raised nothing.
     complete : bool
         Whether it ran all its epochs.
+    asleep : float
+        Share of the passes with gradients, of those in steps, that the network made in evaluation mode.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -43,6 +45,7 @@ class Trial:
     error: str = ""
     exception: BaseException | None = None
     complete: bool = False
+    asleep: float = 0.0
     seconds: float = 0.0
     patient: Patient | None = None
 
@@ -108,6 +111,14 @@ def run_trial(
     # an epoch may be a single step: judging each would take longer than training
     due, judged, closed = max(1, patient.epochs // 12), 0.0, 0
     patient.network.train()
+    modes: list[bool] = []
+    stepping = [False]
+
+    def note(network: Any, _: Any) -> None:
+        if stepping[0] and torch.is_grad_enabled():
+            modes.append(network.training)
+
+    handle = patient.network.register_forward_pre_hook(note)
     try:
         with quiet():
             for epoch in range(patient.epochs):
@@ -117,7 +128,9 @@ def run_trial(
                     if watch is not None:
                         watch(patient, len(trial.losses), batch)
                     heard.clear()
+                    stepping[0] = True
                     answered = patient.advance(batch)
+                    stepping[0] = False
                     trial.losses.append(heard[-1] if heard else _number(answered))
                     trial.rates.append(float(patient.optimizers[0].param_groups[0]["lr"]))
                     spent = time.perf_counter() - begin
@@ -139,7 +152,10 @@ def run_trial(
     except Exception as error:  # whatever the user's program raises is part of what is found
         words = str(error).splitlines()[0] if str(error) else ""
         trial.error, trial.exception = f"{type(error).__name__}: {words}", error
+    finally:
+        handle.remove()
     trial.seconds = time.perf_counter() - begin
+    trial.asleep = 1 - sum(modes) / len(modes) if modes else 0.0
     return trial
 
 

@@ -1,0 +1,338 @@
+"""Stage two, goes on: what a gradient comes back to, which targets cost, what is broadcast, what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.task import Task
+
+__all__ = ["check_flow"]
+
+MOST = 64  # rows that are asked
+
+
+def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
+    """Yield broadcasts by accident, gradients that do not come back, and targets that cost nothing."""
+    yield from _broadcast(patient, batch)
+    yield from _drawn(patient, batch)
+    yield from _unheard(patient, task, batch)
+    yield from _shown(patient, batch)
+    yield from _cut(patient, batch)
+
+
+# -- shapes ----------------------------------------------------------------------------------------------------------
+
+
+class _Shapes(TorchFunctionMode):
+    """Note where numbers of shape (n, 1) meet numbers of shape (n,) and become (n, n), unless an axis was put in."""
+
+    WAYS = ("unsqueeze", "__getitem__", "expand", "view", "reshape")
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n, self.found = n, ""
+        self.meant: dict[int, Tensor] = {}
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        value = function(*arguments, **(named or {}))
+        name = getattr(function, "__name__", "")
+        if name in self.WAYS and isinstance(value, Tensor) and value.shape == (self.n, 1):
+            self.meant[id(value)] = value  # kept, so that the number is not given to another
+        pair = [a for a in arguments[:2] if isinstance(a, Tensor) and a.is_floating_point()]
+        if len(pair) == 2 and {tuple(a.shape) for a in pair} == {(self.n, 1), (self.n,)}:
+            column = pair[0] if pair[0].ndim == 2 else pair[1]
+            row = pair[1] if column is pair[0] else pair[0]
+            whole = not isinstance(value, Tensor) or value.shape == (self.n, self.n) or value.ndim == 0
+            if whole and id(column) not in self.meant and column.requires_grad != row.requires_grad:
+                self.found = self.found or name.strip("_")
+        return value
+
+
+def _broadcast(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find (n, 1) against (n,) anywhere in the objective or the step."""
+    first = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if not isinstance(first, Tensor) or first.ndim < 1 or len(first) < 3:
+        return
+    n = len(first)
+    patient.network.train()
+    with _Shapes(n) as heard:
+        if patient.step is not None:
+            patient.advance(batch)
+        else:
+            patient.measure(batch)
+    if heard.found:
+        seen = f"in {heard.found!r} numbers of shape ({n}, 1) and ({n},) become ({n}, {n})"
+        yield Finding("target_broadcast", "output and target", f"{seen}: each answer meets every target", 0.95)
+
+
+# -- gradients -------------------------------------------------------------------------------------------------------
+
+
+def _drawn(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find draws that cut the graph where the distribution could draw through it, and no score stands for them."""
+    if patient.loss is None and patient.objective is None:
+        return
+    kinds = [
+        kind for kind in vars(torch.distributions).values()
+        if isinstance(kind, type) and issubclass(kind, torch.distributions.Distribution) and "sample" in vars(kind)
+        and isinstance(getattr(kind, "has_rsample", False), bool) and kind.has_rsample
+    ]  # fmt: skip
+    base = torch.distributions.Distribution
+    cut: list[str] = []
+    scored: list[bool] = []
+    inside = [False]
+
+    def heard(kind: type, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def sample(self: Any, *arguments: Any, **named: Any) -> Any:
+            value = plain(self, *arguments, **named)
+            given = [v for v in vars(self).values() if isinstance(v, Tensor)]
+            if self.has_rsample and torch.is_grad_enabled() and not inside[0] and any(v.requires_grad for v in given):
+                cut.append(type(self).__name__)
+            return value
+
+        return sample
+
+    kept = {kind: kind.__dict__["sample"] for kind in {*kinds, base} if "sample" in kind.__dict__}
+    probe = {kind: kind.__dict__["log_prob"] for kind in kinds if "log_prob" in kind.__dict__}
+
+    def score(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def log_prob(self: Any, value: Any) -> Any:
+            scored.append(True)
+            return plain(self, value)
+
+        return log_prob
+
+    try:
+        for kind, plain in kept.items():
+            kind.sample = heard(kind, plain)  # type: ignore[attr-defined]
+        for kind, plain in probe.items():
+            kind.log_prob = score(plain)  # type: ignore[attr-defined]
+        patient.network.train()
+        patient.measure(batch)
+    finally:
+        for kind, plain in kept.items():
+            kind.sample = plain  # type: ignore[attr-defined]
+        for kind, plain in probe.items():
+            kind.log_prob = plain  # type: ignore[attr-defined]
+    if cut and not scored:
+        seen = f"{cut[0]}.sample() draws without a gradient from parameters that need one; rsample() gives it"
+        yield Finding("no_gradient", "sample", seen, 0.93)
+
+
+def _outputs(found: Any) -> list[Tensor]:
+    if isinstance(found, Tensor):
+        return [found]
+    if isinstance(found, dict):
+        found = list(found.values())
+    return [t for part in found for t in _outputs(part)] if isinstance(found, tuple | list) else []
+
+
+class _Entry:
+    """Put a leaf in place of what enters the network: its first numbers, or what its first embedding gives."""
+
+    def __init__(self, network: nn.Module, tokens: bool) -> None:
+        self.leaf: Tensor | None = None
+        self.handles = []
+        if tokens:
+            first = next((m for m in network.modules() if isinstance(m, nn.Embedding)), None)
+            if first is not None:
+                self.handles.append(first.register_forward_hook(self._replace))
+
+    def _replace(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        if self.leaf is not None:
+            return output
+        self.leaf = output.detach().clone().requires_grad_()
+        return self.leaf
+
+    def close(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+
+def _cut(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find answers that change with the inputs by way of parameters that learn, to which no gradient comes back."""
+    if not isinstance(batch, tuple | list) or not isinstance(batch[0], Tensor) or len(batch[0]) < 4:
+        return
+    few = tuple(part[:MOST] if isinstance(part, Tensor) else part for part in batch)
+    inputs = few[0]
+    tokens = not inputs.is_floating_point()
+    if not tokens and inputs.ndim < 2:
+        return
+    network = patient.network.eval()
+    entry = _Entry(network, tokens)
+    leaf = None
+    try:
+        if not tokens:
+            leaf = inputs.detach().clone().requires_grad_()
+            few = (leaf, *few[1:])
+        torch.manual_seed(0)
+        outputs = [o for o in _outputs(patient.forward(few)) if o.is_floating_point()]
+    finally:
+        entry.close()
+    leaf = entry.leaf if tokens else leaf
+    if leaf is None or not outputs or leaf.ndim < 2 or leaf.shape[0] != inputs.shape[0]:
+        return
+    generator = torch.Generator().manual_seed(0)
+    total = sum((o * torch.randn(o.shape, generator=generator).to(o)).sum() for o in outputs)
+    gradient = torch.zeros_like(leaf)
+    if isinstance(total, Tensor) and total.requires_grad:
+        found = torch.autograd.grad(total, leaf, allow_unused=True)[0]
+        gradient = gradient if found is None else found
+    if not bool((gradient != 0).any()):
+        if _moves(patient, few, outputs) and _behind(patient, few):
+            seen = "outputs change with the inputs, and no gradient comes back from them to the inputs"
+            yield Finding("no_gradient", "network", f"{seen}: the first layers learn nothing from the loss", 0.92)
+        return
+    yield from _forgotten(patient, few, gradient, outputs[0])
+
+
+@torch.no_grad()
+def _moves(patient: Patient, batch: Any, outputs: list[Tensor]) -> bool:
+    """Whether outputs change when rows are exchanged."""
+    torch.manual_seed(0)
+    again = [o for o in _outputs(patient.forward((batch[0].detach().roll(1, 0), *batch[1:]))) if o.is_floating_point()]
+    return any(
+        a.shape == b.shape and float((a - b.detach()).abs().mean()) > 1e-3 * float(b.detach().abs().mean())
+        for a, b in zip(again, outputs, strict=False)
+    )
+
+
+def _behind(patient: Patient, batch: Any) -> bool:
+    """Whether parameters that the optimizer moves change the outputs, and get no gradient from them."""
+    held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
+    named = [p for p in patient.network.parameters() if p.requires_grad and id(p) in held and p.ndim > 1]
+    torch.manual_seed(0)
+    outputs = [o for o in _outputs(patient.forward((batch[0].detach(), *batch[1:]))) if o.is_floating_point()]
+    total = sum((o.double() ** 2).sum() for o in outputs)
+    if not isinstance(total, Tensor):
+        return False
+    found = torch.autograd.grad(total, named, allow_unused=True) if total.requires_grad else [None] * len(named)
+    before = float(total.detach())
+    for p, gradient in zip(named, found, strict=True):
+        if gradient is not None and bool((gradient != 0).any()):
+            continue
+        with torch.no_grad():
+            kept = p.detach().clone()
+            p.add_(0.5 * kept.std().clamp_min(1e-3) * torch.randn_like(kept))
+            torch.manual_seed(0)
+            moved = [o for o in _outputs(patient.forward((batch[0].detach(), *batch[1:]))) if o.is_floating_point()]
+            after = float(sum((o.double() ** 2).sum() for o in moved))
+            p.copy_(kept)
+        if abs(after - before) > 1e-4 * max(abs(before), 1e-9):
+            return True
+    return False
+
+
+@torch.no_grad()
+def _forgotten(patient: Patient, batch: Any, gradient: Tensor, output: Tensor) -> Iterator[Finding]:
+    """Find places of a sequence that change the answer, and get no gradient."""
+    inputs = batch[0].detach()
+    if gradient.ndim != 3 or inputs.ndim < 2 or gradient.shape[1] != inputs.shape[1] or gradient.shape[1] < 4:
+        return
+    silent = (gradient == 0).all(2).all(0)
+    if float(silent.double().mean()) < 0.6 or bool(silent.all()):
+        return
+    other = inputs.clone()
+    other[:, silent] = inputs[:, silent].roll(1, 0)
+    torch.manual_seed(0)
+    again = _outputs(patient.forward((other, *batch[1:])))[0]
+    if again.shape == output.shape and torch.equal(again, output):
+        return
+    change = float((again - output).abs().mean()) / max(float((output - output.mean(0)).abs().mean()), 1e-12)
+    if change > 0.02:
+        share = float(silent.double().mean())
+        seen = f"{share:.0%} of the places get no gradient, and change the answers by {change:.2f} of their spread"
+        yield Finding("no_gradient", "network", f"{seen}: the state is cut on its way", 0.9)
+
+
+# -- targets ---------------------------------------------------------------------------------------------------------
+
+
+def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
+    """Find values of the target whose rows cost nothing, whatever the weights."""
+    if not isinstance(batch, tuple | list) or len(batch) < 2 or not isinstance(batch[-1], Tensor):
+        return
+    target = batch[-1]
+    if target.numel() != len(target) or len(target) < 8 or not all(isinstance(p, Tensor) for p in batch):
+        return
+    values, counts = target.reshape(-1).unique(return_counts=True)
+    if not 2 <= len(values) <= 12:
+        return
+    network = patient.network.eval()
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    kept = [p.detach().clone() for p in parameters]
+    generator = torch.Generator().manual_seed(0)
+    silent = {float(v) for v, c in zip(values, counts, strict=True) if int(c) >= 3 and float(v) >= 0}
+    loud: set[float] = set()
+    for scale in (0.0, 0.5, 2.0):
+        with torch.no_grad():
+            for p, value in zip(parameters, kept, strict=True):
+                p.copy_(value + scale * value.abs().mean() * torch.randn(p.shape, generator=generator).to(p))
+        for value in list(silent):
+            rows = (target.reshape(-1) == value).nonzero()[:, 0]
+            loss = patient.measure(tuple(part[rows] for part in batch))
+            if not loss.requires_grad:
+                continue
+            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            if any(g is not None and bool((g != 0).any()) for g in found):
+                silent.discard(value)
+                loud.add(value)
+    with torch.no_grad():
+        for p, value in zip(parameters, kept, strict=True):
+            p.copy_(value)
+    if silent and loud:
+        value = min(silent)
+        share = float((target == value).double().mean())
+        seen = f"rows with target {value:g} ({share:.0%} of a batch) cost nothing, whatever the weights are"
+        yield Finding("wrong_target_coding", "targets", seen, 0.92)
+
+
+class _Asked(TorchFunctionMode):
+    """Note what a loss is compared with, by the names of torch."""
+
+    NAMES = ("cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[Tensor] = []
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        named = named or {}
+        if getattr(function, "__name__", "") in self.NAMES:
+            target = named.get("target", arguments[1] if len(arguments) > 1 else None)
+            if isinstance(target, Tensor):
+                self.targets.append(target.detach())
+        return function(*arguments, **named)
+
+
+def _shown(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find a network that is handed, beside its inputs, the very targets that it is to give, each at its own place."""
+    if patient.objective is None and patient.loss is None:
+        return
+    network = patient.network.eval()
+    given: list[tuple[Any, ...]] = []
+    handle = network.register_forward_pre_hook(lambda m, inputs: given.append(inputs))
+    try:
+        with torch.no_grad(), _Asked() as heard:
+            patient.measure(batch)
+    finally:
+        handle.remove()
+    if len(given) != 1 or not heard.targets:
+        return
+    target = heard.targets[0]
+    for place, shown in enumerate(given[0]):
+        if not isinstance(shown, Tensor) or shown.ndim < 2 or shown.shape[1] < 3 or shown.numel() != target.numel():
+            continue
+        if shown.is_floating_point() != target.is_floating_point() or place == 0:
+            continue
+        if torch.equal(shown.reshape(-1), target.reshape(-1)) and len(target.unique()) > 2:
+            seen = f"argument {place + 1} of the network equals the targets, place by place: it can be copied"
+            yield Finding("causality_leak", "targets", seen, 0.9)
+            return

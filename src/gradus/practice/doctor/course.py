@@ -1,0 +1,100 @@
+"""How training went, beside what simple models and a careful training of the same network reach."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradus.practice.doctor.judge import Judge
+from gradus.practice.doctor.trial import Trial
+
+__all__ = ["Course"]
+
+
+@dataclass
+class Course:
+    """How training goes, and what was tried.
+
+    Attributes
+    ----------
+    base : Trial
+        Trained as given.
+    reference : dict
+        Skill of simple models on the same rows.
+    inside : dict
+        Skill of simple models trained and judged within the rows of one part.
+    treated : list of dict
+        What was tried, and the skill it reached.
+    careful : float
+        The skill that the same network reaches by plain steps, the usual loss and Adam; NaN where that was not tried.
+    own : tuple of float
+        The user's own score before and after training, where there is no other measure.
+    answered : tuple of float
+        The trained network's loss on training rows, with answers as they are, all zero, and exchanged between rows;
+        where there is no other measure.
+    """
+
+    base: Trial
+    judge: Judge
+    reference: dict[str, float] = field(default_factory=dict)
+    inside: dict[str, float] = field(default_factory=dict)
+    treated: list[dict[str, Any]] = field(default_factory=list)
+    train_skill: float = math.nan
+    suspected: frozenset[str] = frozenset()
+    players: bool = False
+    careful: float = math.nan
+    own: tuple[float, float] = (math.nan, math.nan)
+    answered: tuple[float, ...] = (math.nan, math.nan, math.nan)
+
+    @property
+    def known(self) -> float:
+        """What the simple models let one expect; NaN where there are none."""
+        # trees often do better on tables than any network of moderate size
+        factors = {"trees": 0.65, "token": 0.8, "two tokens": 0.5, "components": 0.6}
+        found = [v * factors.get(name, 1.0) for name, v in self.reference.items() if math.isfinite(v)]
+        return max(found) if found else math.nan
+
+    @property
+    def poor(self) -> bool:
+        """Whether the network does much worse than a simple model, or learns nothing."""
+        skill, known = self.base.skill, self.known
+        if self.judge.task.kind == "other" and skill > 100:
+            return True
+        if not self.base.finite:
+            return True
+        if self.judge.task.kind == "other" and self.risen and not self.pointless:
+            return False
+        if math.isfinite(known) and math.isfinite(skill) and known > 0.1:
+            return skill < 0.65 * known and known - skill > 2 * self.judge.noise
+        return (math.isfinite(skill) and skill < 0.03) or self.pointless
+
+    @property
+    def risen(self) -> bool:
+        """Whether the user's own score rose, and the training loss fell."""
+        before, after = self.own
+        return after > before and self.base.tail() < 0.9 * self.base.head()
+
+    @property
+    def pointless(self) -> bool:
+        """Whether the trained network does no better than one that always answers zero, nor by which row is asked."""
+        loss, blank, turned = self.answered
+        return self.base.complete and 0 < 0.995 * blank <= loss < 3 * blank and abs(turned - loss) < 0.02 * abs(loss)
+
+    @property
+    def behind(self) -> bool:
+        """Whether a simple model, or a careful training of the same network, does clearly better."""
+        known, skill = self.known, self.base.skill
+        if self.poor or not math.isfinite(skill):
+            return self.poor
+        room = max(0.06, 3 * self.judge.noise)
+        if math.isfinite(known) and known > 0.1 and known - skill > room and skill < 0.9 * known:
+            return True
+        return math.isfinite(self.careful) and self.careful - skill > max(room, 0.35 * (1 - skill))
+
+    @property
+    def endless(self) -> bool:
+        """Whether the loss falls and falls below zero."""
+        low = min((v for v in self.base.losses if math.isfinite(v)), default=0.0)
+        first = abs(self.base.head()) + 1
+        return low < -100 * first or (low < -20 * first and self.poor)

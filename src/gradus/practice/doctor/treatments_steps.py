@@ -1,0 +1,263 @@
+"""Treatments of what happens around a step: rates that fall, gradients that are clipped or cut, losses that are odd."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.task import Task, loss_kind, output_kind, task_of
+
+__all__ = [
+    "adaptive",
+    "canonical",
+    "clipped",
+    "cuts",
+    "held_rate",
+    "odd_loss",
+    "one_rate",
+    "plain_loss",
+    "small_tables",
+    "tables_at_one",
+    "unclipped",
+    "uncut",
+    "uneven_rates",
+]
+
+RATE = 1e-3
+
+
+# -- rates -----------------------------------------------------------------------------------------------------------
+
+
+def held_rate(patient: Patient) -> Patient:
+    """Give every step the learning rate of the first, whatever a schedule makes of it."""
+    first = [[group["lr"] for group in optimizer.param_groups] for optimizer in patient.optimizers]
+
+    @contextlib.contextmanager
+    def around(asked: Patient) -> Iterator[None]:
+        for optimizer, rates in zip(asked.optimizers, first, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+        yield
+
+    return replace(patient, around=(*patient.around, around))
+
+
+def one_rate(patient: Patient) -> Patient:
+    """Give all groups of parameters the largest of their rates."""
+    for optimizer in patient.optimizers:
+        top = max(group["lr"] for group in optimizer.param_groups)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] = top
+    return patient
+
+
+def uneven_rates(patient: Patient) -> float:
+    """Return one where groups of parameters learn at rates of which one is twenty times another."""
+    rates = [group["lr"] for optimizer in patient.optimizers for group in optimizer.param_groups]
+    return 1.0 if len(rates) > 1 and len(patient.optimizers) == 1 and max(rates) > 20 * min(rates) else 0.0
+
+
+def adaptive(patient: Patient) -> Patient | None:
+    """Exchange the only optimizer's way of stepping for Adam's, at its usual rate, with its state in place."""
+    if len(patient.optimizers) != 1:
+        return None
+    optimizer = patient.optimizers[0]
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] = RATE
+    inner = torch.optim.Adam([p for group in optimizer.param_groups for p in group["params"]], lr=RATE)
+
+    def step(closure: Callable[[], Any] | None = None) -> Any:
+        return inner.step(closure)
+
+    optimizer.step = step  # type: ignore[method-assign]
+    return held_rate(patient)
+
+
+# -- gradients -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _without_clipping(_: Patient) -> Iterator[None]:
+    names = ("clip_grad_norm_", "clip_grad_value_")
+    kept = {(owner, name): getattr(owner, name) for owner in (nn.utils, nn.utils.clip_grad) for name in names}
+
+    def left(*_: Any, **__: Any) -> Tensor:
+        return torch.zeros(())
+
+    for owner, name in kept:
+        setattr(owner, name, left)
+    try:
+        yield
+    finally:
+        for (owner, name), function in kept.items():
+            setattr(owner, name, function)
+
+
+def unclipped(patient: Patient) -> Patient | None:
+    """Let clipping do nothing, where a program calls it by the names of torch."""
+    return None if patient.step is None else replace(patient, around=(*patient.around, _without_clipping))
+
+
+def clipped(patient: Patient) -> float:
+    """Return 0.8 where the program's own step clips gradients, by the names of torch, to less than a fiftieth."""
+    if patient.step is None:
+        return 0.0
+    calls: list[float] = []
+    kept = nn.utils.clip_grad_norm_
+
+    def told(*arguments: Any, **named: Any) -> Any:
+        size = kept(*arguments, **named)
+        most = named.get("max_norm", arguments[1] if len(arguments) > 1 else 1.0)
+        calls.append(float(most) / max(float(size), 1e-12))
+        return size
+
+    nn.utils.clip_grad_norm_ = nn.utils.clip_grad.clip_grad_norm_ = told  # type: ignore[assignment]
+    try:
+        patient.network.train()
+        patient.advance(next(iter(patient.train.batches(torch.Generator().manual_seed(0)))))
+    except Exception:  # a step that cannot be taken alone
+        return 0.0
+    finally:
+        nn.utils.clip_grad_norm_ = nn.utils.clip_grad.clip_grad_norm_ = kept
+    return 0.8 if calls and min(calls) < 0.02 else 0.0
+
+
+class _Cuts(TorchFunctionMode):
+    """Count where numbers leave the graph, and with ``through`` keep them in it."""
+
+    def __init__(self, through: bool) -> None:
+        super().__init__()
+        self.through, self.count = through, 0
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        named = named or {}
+        if getattr(function, "__name__", "") in ("detach", "detach_") and arguments:
+            x = arguments[0]
+            if isinstance(x, Tensor) and x.requires_grad and not x.is_leaf and x.numel() > 1:
+                self.count += 1
+                if self.through:
+                    return x
+        return function(*arguments, **named)
+
+
+@contextlib.contextmanager
+def _through(_: Patient) -> Iterator[None]:
+    with _Cuts(through=True):
+        yield
+
+
+def uncut(patient: Patient) -> Patient:
+    """Let gradients pass where the program detaches numbers."""
+    return replace(patient, around=(*patient.around, _through))
+
+
+def cuts(patient: Patient) -> float:
+    """Return 0.6 where a pass in training detaches numbers that carry gradients."""
+    batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))))
+    patient.network.train()
+    try:
+        with _Cuts(through=False) as heard:
+            patient.advance(batch)
+    except Exception:  # a program that cannot be asked so
+        return 0.0
+    return 0.6 if heard.count else 0.0
+
+
+# -- tables of numbers -----------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def small_tables(patient: Patient) -> Patient:
+    """Start embeddings at a tenth of their size."""
+    for module in patient.network.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.weight.requires_grad:
+            module.weight.mul_(0.1)
+    return patient
+
+
+def tables_at_one(patient: Patient) -> float:
+    """Return 0.5 where embeddings that learn start at a spread of about one, as torch draws them."""
+    found = [m.weight for m in patient.network.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+    large = [w for w in found if w.requires_grad and w.shape[1] > 1 and float(w.detach().std()) > 0.5]
+    return 0.5 if large else 0.0
+
+
+# -- the loss --------------------------------------------------------------------------------------------------------
+
+
+def _asked(patient: Patient) -> tuple[Task, Tensor, Tensor] | None:
+    batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))))
+    if patient.criterion is None:
+        return None
+    patient.network.eval()
+    with torch.no_grad():
+        output, target = patient.forward(batch), patient.target(batch)
+    if not isinstance(output, Tensor) or not isinstance(target, Tensor):
+        return None
+    return task_of(output, target, patient.inputs(batch)[0]), output, target
+
+
+def plain_loss(patient: Patient) -> Patient | None:
+    """Train by the usual loss of the task, where outputs are raw scores or numbers; by a plain step.
+
+    Cross-entropy for classes, its logistic form for zeros and ones, squared error for numbers.
+    """
+    found = _asked(patient)
+    if found is None or len(patient.optimizers) != 1:
+        return None
+    task, output, target = found
+    kind = output_kind(output, task)
+    if kind not in ("free", "positive", "rectified") or patient.criterion is None:
+        return None
+    wants = loss_kind(patient.criterion, output, target, task)
+    if task.kind == "classes" and not task.sequence and wants in ("softmax", "other"):
+        axis = task.axis
+
+        def usual(output: Tensor, target: Tensor) -> Tensor:
+            scores = output.movedim(axis, 1)
+            return nn.functional.cross_entropy(scores, target.reshape(len(scores), *scores.shape[2:]).long())
+
+    elif task.kind == "binary" and wants in ("sigmoid", "other"):
+
+        def usual(output: Tensor, target: Tensor) -> Tensor:
+            return nn.functional.binary_cross_entropy_with_logits(output, target.reshape(output.shape).float())
+
+    elif task.kind == "numbers" and output.numel() == target.numel() and wants in ("distance", "other"):
+
+        def usual(output: Tensor, target: Tensor) -> Tensor:
+            return nn.functional.mse_loss(output, target.reshape(output.shape).to(output))
+
+    else:
+        return None
+    return replace(patient, loss=usual, objective=None, step=None, implied=None)
+
+
+def odd_loss(patient: Patient) -> float:
+    """Return 0.3 where the loss is not the usual one of its task, by its value on a batch."""
+    other = plain_loss(patient)
+    if other is None or other.loss is None:
+        return 0.0
+    batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))))
+    patient.network.eval()
+    try:
+        with torch.no_grad():
+            ours, usual = float(patient.measure(batch)), float(other.measure(batch))
+    except Exception:  # a loss that asks for more
+        return 0.0
+    return 0.3 if abs(ours - usual) > 1e-3 * max(abs(ours), abs(usual), 1e-6) else 0.0
+
+
+def canonical(patient: Patient) -> Patient | None:
+    """Train as a careful colleague would: plain steps, the usual loss, Adam at its usual rate, no schedule."""
+    usual = plain_loss(patient)
+    if usual is None and patient.step is not None:
+        usual = replace(patient, step=None) if patient.criterion is not None or patient.objective is not None else None
+    return adaptive(usual if usual is not None else patient)
