@@ -90,7 +90,7 @@ def test_curved_data_are_straightened(tmp_path):
     assert gap[0] < 0.15 < 0.3 < gap[1]
     again = NICE.load(model.save(tmp_path / "model"))
     np.testing.assert_array_equal(again.score_samples(fresh), model.score_samples(fresh))
-    with pytest.raises(InputError, match=r"components of shape \(n, 2\)"):
+    with pytest.raises(InputError, match=r"codes of shape \(n, 2\)"):
         model.inverse_transform(np.zeros((3, 5)))
 
 
@@ -99,3 +99,5 @@ def test_pictures_keep_their_shape():
     model = NICE(hidden=(8,), max_epochs=2, random_state=0).fit(X)
     assert model.sample(2, random_state=0).shape == (2, 3, 3)
     assert model.inverse_transform(model.transform(X)).shape == X.shape
+    shown = {exhibit.title: exhibit for exhibit in model.exhibits(X)}
+    assert {"Learning curves", "Samples", "Likelihoods", "Nearest rows"} <= set(shown) and shown["Samples"].pictures

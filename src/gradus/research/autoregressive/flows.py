@@ -33,7 +33,7 @@ from gradus.research.autoregressive.rows import LikelihoodLoss
 from gradus.research.generative.bounds import summed
 from gradus.training.losses import LossFunction
 
-__all__ = ["Flow", "FlowEstimator", "MaskedAutoregressiveFlow", "NeuralSplineFlow", "RealNVP"]
+__all__ = ["Flow", "FlowAnswers", "FlowEstimator", "MaskedAutoregressiveFlow", "NeuralSplineFlow", "RealNVP"]
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus"]
 Mixing = Literal["reverse", "shuffle", "linear"]
@@ -79,6 +79,10 @@ class Flow(nn.Module):
             logs = logs + more
         return codes, logs
 
+    def codes(self, rows: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch columns"]:
+        """Return codes alone."""
+        return self(rows)[0]
+
     def inverse(self, codes: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch columns"]:
         """Return the rows of codes."""
         for layer in reversed(cast(list[FlowLayer], list(self.layers))):
@@ -101,8 +105,108 @@ class Flow(nn.Module):
         return self.inverse(codes)
 
 
+class FlowAnswers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin):
+    """Densities, codes and samples of a fitted bijection; `RowsEstimator` comes after it.
+
+    The network has ``log_prob(rows)``, ``codes(rows)``, ``inverse(codes)`` and ``draw(size, generator)``.
+    """
+
+    @property
+    def _n_features_out(self: Any) -> int:
+        return len(self.location_)
+
+    def score_samples(self: Any, X: Any) -> np.ndarray:
+        """Return ``log p(x)`` of each row, exactly: a log-density in nats, in the units of the data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows. A density of rounded or discrete columns can grow without bound: add uniform noise of the width of
+            a step, in training and here, to compare models of such columns.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        return self._answers(X, lambda network, rows: network.log_prob(rows), double=True)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def transform(self: Any, X: Any) -> np.ndarray:
+        """Return the code of each row: numbers drawn from the prior, each for itself, where the model is right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows as `fit` takes them.
+
+        Returns
+        -------
+        ndarray of shape (n, columns)
+        """
+        return self._answers(X, lambda network, rows: network.codes(rows), double=True)
+
+    def inverse_transform(self: Any, Z: Any) -> np.ndarray:
+        """Return the row of each code.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, columns)
+            Codes.
+
+        Returns
+        -------
+        ndarray of shape (n, ...)
+            Rows in the shape that `fit` got them, in their units.
+
+        Raises
+        ------
+        InputError
+            If codes have another length.
+        """
+        check_is_fitted(self)
+        codes = np.asarray(Z, dtype=np.float64)
+        if codes.ndim != 2 or codes.shape[1] != self._n_features_out:
+            expected = f"codes of shape (n, {self._n_features_out})"
+            raise InputError(expected, str(codes.shape), "pass what transform returns")
+        given = {"codes": torch.from_numpy(codes)}
+        return self._rows(self._ask(given, lambda network, part: network.inverse(part), double=True))
+
+    def sample(self: Any, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+        """Draw rows of the model: the bijection run backwards from codes drawn from the prior.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of rows.
+        random_state : int or NumPy generator, optional
+            Seed of the draws.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, ...)
+            Rows in the shape that `fit` got them, in their units.
+        """
+        return self._draws(n_samples, random_state, lambda network, size, drawing: network.draw(size, drawing))
+
+    def exhibits(self, data: Any) -> Iterator[Exhibit]:
+        """Yield samples, likelihoods, the density of two columns, codes, and the rows nearest to samples.
+
+        Parameters
+        ----------
+        data : Dataset, (X, y) or X
+            Rows, with classes that colour the codes where there are some.
+        """
+        from gradus.research.autoregressive.exhibits import exhibits_of
+
+        check_is_fitted(self)
+        yield from exhibits_of(self, data)
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
-class FlowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, UnsupervisedEstimator):
+class FlowEstimator(FlowAnswers, UnsupervisedEstimator):
     """Base of normalizing flows: exact log-densities in the units of the data, codes, and samples.
 
     A subclass gives a layer of the flow (`_layer`).
@@ -158,101 +262,6 @@ class FlowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMi
     def _measure(self, network: Any, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
         loss = summed(-network.log_prob(batch["inputs"]), batch)
         return loss.total, -loss.total, torch.as_tensor(loss.count, device=loss.total.device)
-
-    # -- answers -------------------------------------------------------------------------------------------------
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.location_)
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return ``log p(x)`` of each row, exactly: a log-density in nats, in the units of the data.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Rows. A density of rounded or discrete columns can grow without bound: add uniform noise of the width of
-            a step, in training and here, to compare models of such columns.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        return self._answers(X, lambda network, rows: network.log_prob(rows), double=True)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
-        return float(self.score_samples(X).mean())
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the code of each row: standard normal numbers, where the model is right.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Rows as `fit` takes them.
-
-        Returns
-        -------
-        ndarray of shape (n, columns)
-        """
-        return self._answers(X, lambda network, rows: network(rows)[0], double=True)
-
-    def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Return the row of each code.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n, columns)
-            Codes.
-
-        Returns
-        -------
-        ndarray of shape (n, ...)
-            Rows in the shape that `fit` got them, in their units.
-
-        Raises
-        ------
-        InputError
-            If codes have another length.
-        """
-        check_is_fitted(self)
-        codes = np.asarray(Z, dtype=np.float64)
-        if codes.ndim != 2 or codes.shape[1] != self._n_features_out:
-            expected = f"codes of shape (n, {self._n_features_out})"
-            raise InputError(expected, str(codes.shape), "pass what transform returns")
-        given = {"codes": torch.from_numpy(codes)}
-        return self._rows(self._ask(given, lambda network, part: network.inverse(part), double=True))
-
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
-        """Draw rows of the model: the flow run backwards from standard normal codes.
-
-        Parameters
-        ----------
-        n_samples : int
-            Number of rows.
-        random_state : int or NumPy generator, optional
-            Seed of the draws.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, ...)
-            Rows in the shape that `fit` got them, in their units.
-        """
-        return self._draws(n_samples, random_state, lambda network, size, drawing: network.draw(size, drawing))
-
-    def exhibits(self, data: Any) -> Iterator[Exhibit]:
-        """Yield samples, likelihoods, the density of two columns, codes, and the rows nearest to samples.
-
-        Parameters
-        ----------
-        data : Dataset, (X, y) or X
-            Rows, with classes that colour the codes where there are some.
-        """
-        from gradus.research.autoregressive.exhibits import exhibits_of
-
-        check_is_fitted(self)
-        yield from exhibits_of(self, data)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

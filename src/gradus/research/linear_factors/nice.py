@@ -8,18 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import ArrayLike
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradus.core.errors import InputError
 from gradus.core.options import option
 from gradus.data.batches import Batch
 from gradus.estimators.unsupervised import UnsupervisedEstimator
 from gradus.networks.feedforward import MLP
 from gradus.networks.preparation import moments
+from gradus.research.autoregressive.flows import FlowAnswers
 from gradus.training.losses import Loss, LossFunction
 
 __all__ = ["NICE", "NICENetwork", "nice_loss"]
@@ -84,6 +81,10 @@ class NICENetwork(nn.Module):
         # sources of variance 1 have, under the logistic prior, a variance of π² / 3
         start = float(np.log(np.pi / np.sqrt(3))) if prior == "logistic" else 0.0
         self.log_stretch = nn.Parameter(torch.full((columns,), start))
+
+    def codes(self, rows: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch columns"]:
+        """Return the components of rows."""
+        return self(rows)
 
     def forward(self, rows: Float[Tensor, "batch columns"]) -> Float[Tensor, "batch columns"]:
         """Return the components of rows."""
@@ -159,7 +160,7 @@ def nice_loss(network: nn.Module, batch: Batch, generator: torch.Generator) -> L
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NICE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, UnsupervisedEstimator):
+class NICE(FlowAnswers, UnsupervisedEstimator):
     """Components that are independent after a learned, invertible, curved map; exact densities, codes and samples.
 
     What `ICA` does with a matrix, with a chain of additive couplings: ``log p(x) = Σ log p(z_i) + s_i``. Trained by
@@ -210,77 +211,3 @@ class NICE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Unsu
 
     def _loss(self, network: nn.Module) -> LossFunction:
         return nice_loss
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.location_)
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the components of rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Rows as `fit` takes them.
-
-        Returns
-        -------
-        ndarray of shape (n, features)
-        """
-        return self._answers(X, lambda network, rows: network(rows), double=True)
-
-    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
-        """Return the rows of components.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n, features)
-            Components.
-
-        Returns
-        -------
-        ndarray
-            Rows, in the shape that `fit` got them.
-        """
-        check_is_fitted(self)
-        codes = np.asarray(Z, dtype=np.float64)
-        if codes.ndim != 2 or codes.shape[1] != len(self.location_):
-            expected = f"components of shape (n, {len(self.location_)})"
-            raise InputError(expected, f"shape {codes.shape}", "pass what transform returned")
-        ask = {"inputs": torch.from_numpy(codes)}
-        return self._rows(self._ask(ask, lambda network, rows: network.inverse(rows), double=True).numpy())
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return the exact log-density of each row, in nats, in the units of the data.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Rows. Of rounded numbers a density can grow without bound: add uniform noise of a step's width first.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        return self._answers(X, lambda network, rows: network.log_prob(rows), double=True)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean log-density of rows, in nats."""
-        return float(self.score_samples(X).mean())
-
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
-        """Draw rows.
-
-        Parameters
-        ----------
-        n_samples : int
-            How many, 1 or more.
-        random_state : int or generator, optional
-            None draws anew.
-
-        Returns
-        -------
-        ndarray
-            Rows, in the shape that `fit` got them.
-        """
-        return self._draws(n_samples, random_state, lambda network, size, drawing: network.draw(size, drawing))
