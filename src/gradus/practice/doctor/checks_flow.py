@@ -23,6 +23,7 @@ def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     yield from _broadcast(patient, batch)
     yield from _drawn(patient, batch)
     yield from _unheard(patient, task, batch)
+    yield from _overbearing(patient, batch)
     yield from _shown(patient, batch)
     yield from _cut(patient, batch)
 
@@ -292,6 +293,28 @@ def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
         share = float((target == value).double().mean())
         seen = f"rows with target {value:g} ({share:.0%} of a batch) cost nothing, whatever the weights are"
         yield Finding("wrong_target_coding", "targets", seen, 0.92)
+
+
+@torch.no_grad()
+def _overbearing(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find one of several targets on so large a scale that it makes all of the loss."""
+    if not isinstance(batch, tuple | list) or len(batch) < 2 or not all(isinstance(p, Tensor) for p in batch):
+        return
+    target = batch[-1]
+    if target.ndim != 2 or not 2 <= target.shape[1] <= 20 or not target.is_floating_point():
+        return
+    sizes = target.double().pow(2).mean(0).sqrt()
+    largest = int(sizes.argmax())
+    others = [float(s) for k, s in enumerate(sizes) if k != largest]
+    if float(sizes[largest]) < 30 or float(sizes[largest]) < 30 * max(*others, 1e-12):
+        return
+    patient.network.eval()
+    blank = target.clone()
+    blank[:, largest] = 0
+    with_it, without = (float(patient.measure((*batch[:-1], t))) for t in (target, blank))
+    if with_it > 100 * abs(without):
+        seen = f"target {largest}, of size {float(sizes[largest]):.3g} beside {max(others):.3g}, makes "
+        yield Finding("target_scale", "targets", f"{seen}{1 - without / with_it:.1%} of the loss", 0.85)
 
 
 class _Asked(TorchFunctionMode):

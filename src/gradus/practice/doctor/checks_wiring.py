@@ -13,7 +13,7 @@ from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import LossKind, OutputKind, Task, loss_kind, output_kind
 
-__all__ = ["check_layers", "check_wiring", "is_affine"]
+__all__ = ["check_layers", "check_reach", "check_wiring", "is_affine"]
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -145,10 +145,11 @@ def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, targ
             seen = f"the loss spreads one whole over the outputs, and {many:.0%} of the rows have none or several ones"
             yield Finding("wrong_loss", "loss", seen, 0.9)
     if wants == "distance" and task.kind in ("numbers", "reconstruction"):
-        yield from _reach(out, output, target)
+        yield from check_reach(out, output, target)
 
 
-def _reach(out: OutputKind, output: Tensor, target: Tensor) -> Iterator[Finding]:
+def check_reach(out: OutputKind, output: Tensor, target: Tensor) -> Iterator[Finding]:
+    """Yield a last activation that ends before the targets do."""
     reach = {
         "sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "rectified": (0.0, math.inf),
         "positive": (0.0, math.inf), "log_softmax": (-math.inf, 0.0),

@@ -79,7 +79,9 @@ class Course:
     def pointless(self) -> bool:
         """Whether the trained network does no better than one that always answers zero, nor by which row is asked."""
         loss, blank, turned = self.answered
-        return self.base.complete and 0 < 0.995 * blank <= loss < 3 * blank and abs(turned - loss) < 0.02 * abs(loss)
+        if not self.base.complete or blank == loss:  # an objective that does not look at the answers
+            return False
+        return 0 < 0.995 * blank <= loss < 3 * blank and abs(turned - loss) < 0.02 * abs(loss)
 
     @property
     def behind(self) -> bool:

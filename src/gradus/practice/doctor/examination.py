@@ -21,6 +21,7 @@ from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_flow import check_flow
 from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_steps, check_whole_gradient
 from gradus.practice.doctor.checks_loading import check_loading
+from gradus.practice.doctor.checks_made import check_made
 from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_training import check_training
 from gradus.practice.doctor.checks_wiring import check_layers, check_wiring
@@ -188,6 +189,7 @@ def _stages(
         if not any(f.cause in ("no_gradient", "wrong_gradient") for f in found):
             _run(found, lambda: check_whole_gradient(fresh(), batch), each)
             _run(found, lambda: check_steps(fresh(), _first(fresh(), 3)), each)
+    _run(found, lambda: check_made(fresh(), batch), each)
     _run(found, lambda: check_step(fresh()), each)
     if judge is None:
         if failure is not None:
