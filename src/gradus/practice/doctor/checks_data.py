@@ -168,7 +168,8 @@ def _prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Fin
     gaps = ((a.mean(0) - b.mean(0)).abs() / a.std(0).clamp_min(1e-12))[columns]
     scales = (b.std(0) / a.std(0).clamp_min(1e-12))[columns]
     off = float(((gaps > 1.0) | (scales > 3) | (scales < 1 / 3)).double().mean())
-    if drawn and off > 0.5 and (ratio > 2 or shift > 0.5):
+    usual = [abs(float(t.mean())) < 0.15 and abs(float(t.std()) - 1) < 0.2 for t in (a, b)]
+    if drawn and usual[0] == usual[1] and off > 0.5 and (ratio > 2 or shift > 0.5):
         yield Finding("destructive_augmentation", "train inputs", f"{seen}; training rows are drawn anew", 0.75)
         return
     if (ratio > 5 or shift > 1.5) and off > 0.5:

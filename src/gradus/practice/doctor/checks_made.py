@@ -1,0 +1,94 @@
+"""Stage two, goes on: what a network makes in the likeness of its data, as generators and decoders do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradus.practice.doctor.checks_wiring import check_reach
+from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.patient import Patient, parts_of
+from gradus.practice.doctor.task import Task, output_kind
+
+__all__ = ["check_made"]
+
+ROWS = 1000
+
+
+def check_made(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Yield a part whose last activation keeps it from making what the data hold.
+
+    A part makes the likeness of the data where it is asked in a training step with something else than the data, or
+    is the network, and answers in their shape. ``patient`` is trained by a step.
+    """
+    parts = parts_of(batch)
+    if not parts or not parts[0].is_floating_point() or parts[0].ndim < 2 or patient.loss is not None:
+        return
+    real = parts[0]
+    for name, module, inputs in _makers(patient, batch, real):
+        made = _shaken(module, inputs)
+        if made is None:
+            continue
+        rows = patient.train.rows(ROWS)[0]
+        kind = output_kind(made, Task("other"))
+        if rows.shape[1:] == made.shape[1:] and kind in ("sigmoid", "tanh"):
+            for finding in check_reach(kind, made, rows):
+                if finding.confidence > 0.9:
+                    yield Finding(
+                        "output_range", name or "network", f"of the data it imitates, {finding.evidence}", 0.9
+                    )
+                    return
+
+
+def _makers(patient: Patient, batch: Any, real: Tensor) -> list[tuple[str, nn.Module, tuple[Any, ...]]]:
+    """Return parts that answer in the shape of the data, with what they were asked."""
+    found: dict[str, tuple[str, nn.Module, tuple[Any, ...]]] = {}
+
+    def listen(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            alike = isinstance(output, Tensor) and output.shape[1:] == real.shape[1:] and output.is_floating_point()
+            if alike and inputs and isinstance(inputs[0], Tensor) and inputs[0].shape != real.shape:
+                found.setdefault(name, (name, module, tuple(i.detach() for i in inputs if isinstance(i, Tensor))))
+
+        return hook
+
+    network = patient.network
+    parts = [(n, m) for n, m in network.named_children() if next(m.parameters(), None) is not None]
+    handles = [m.register_forward_hook(listen(n)) for n, m in parts]
+    network.train()
+    try:
+        if patient.step is not None:
+            patient.advance(batch)
+        else:
+            patient.measure(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(found.values())
+
+
+@torch.no_grad()
+def _shaken(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor | None:
+    """Return a part's outputs under large random weights, which show where its last activation ends."""
+    kept = [p.detach().clone() for p in module.parameters()]
+    state = [b.clone() for b in module.buffers()]
+    generator, outputs = torch.Generator().manual_seed(0), []
+    module.train()
+    try:
+        for scale in (0.5, 2.0, 4.0):
+            for p in module.parameters():
+                fan = p[0].numel() if p.ndim > 1 else p.numel()
+                p.copy_(torch.randn(p.shape, generator=generator).to(p) * scale / max(fan, 1) ** 0.5)
+            found = module(*inputs)
+            if not isinstance(found, Tensor) or not bool(torch.isfinite(found).all()):
+                return None
+            outputs.append(found)
+    finally:
+        for p, value in zip(module.parameters(), kept, strict=True):
+            p.copy_(value)
+        for b, value in zip(module.buffers(), state, strict=True):
+            b.copy_(value)
+    return torch.cat(outputs)
