@@ -15,7 +15,6 @@ from gradus.core.randomness import resolve_seed
 __all__ = ["Binarize", "binarize", "check_binary", "check_shares", "drawn_bits", "full_pixel", "is_binary"]
 
 Binarize = Literal["none", "threshold", "fixed", "resample"]
-MANY = 1 << 15  # uniform numbers for which making a stream of NumPy's, 40 µs, pays
 
 
 def binarize(X: Any, *, full: float = 1.0, random_state: Any = None) -> np.ndarray:
@@ -60,22 +59,10 @@ def binarize(X: Any, *, full: float = 1.0, random_state: Any = None) -> np.ndarr
 
 def drawn_bits(rows: Float[Tensor, "batch features"], full: float, generator: torch.Generator) -> Tensor:
     """Return ``full`` or zero for each value, ``full`` with probability ``value / full``."""
-    bits = _uniform(rows, generator).mul_(full).lt_(rows)  # in place, as numbers: booleans would be converted after
-    return bits if full == 1 else bits.mul_(full)
-
-
-def _uniform(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Return multiples of 2^-24 in [0, 1), as `torch.rand` does, of the type and on the device of ``like``.
-
-    On the processor torch takes twice as long to draw many as NumPy does, whose stream is seeded from the generator:
-    so the generator's state still tells all that follows.
-    """
-    if like.device.type != "cpu" or like.dtype != torch.float32 or like.numel() < MANY:
-        return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
-    words = np.random.SFC64(seed).random_raw(-(-like.numel() // 2)).view(np.int32)  # two numbers of 32 bits in each
-    bits = torch.from_numpy(words)[: like.numel()].bitwise_and_(2**24 - 1)  # as many as a float32 holds exactly
-    return bits.to(torch.float32).mul_(2**-24).view(like.shape)
+    uniform = torch.rand(rows.shape, generator=generator, dtype=rows.dtype, device=rows.device)
+    if full == 1:
+        return uniform.lt_(rows)  # in place, as numbers: booleans would be converted after, for half the time again
+    return uniform.mul_(full).lt_(rows).mul_(full)
 
 
 def full_pixel(rows: Tensor, setting: float | None) -> float:

@@ -118,7 +118,7 @@ class BernoulliLikelihood(Likelihood):
     ) -> Float[Tensor, " *draws batch"]:
         """Return the log-probability of each row; rows hold 0 and ``full`` only."""
         bits = rows if self.full == 1 else rows / self.full
-        return (outputs * bits - F.softplus(outputs)).sum(-1)
+        return (outputs * bits).sum(-1) - F.softplus(outputs).sum(-1)
 
     def point(self, outputs: Float[Tensor, " *batch outputs"]) -> Float[Tensor, " *batch features"]:
         """Return the probability of a one, times ``full``."""
