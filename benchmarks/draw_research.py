@@ -24,6 +24,7 @@ MODELS = {
     "nade": "NADE",
     "made": "MADE, one hidden layer, 32 masks",
     "made2": "MADE, two hidden layers, 32 masks",
+    "orderless": "NADE for every order, two hidden layers",
     "pixelcnn": "PixelCNN, gated",
     "vae": "VAE, one layer of latents, bound of 5,000 draws",
     "iwae": "IWAE trained with 50 draws, bound of 5,000 draws",
