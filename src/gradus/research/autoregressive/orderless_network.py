@@ -155,12 +155,11 @@ class OrderlessBits(BitNetwork):
     # -- training ------------------------------------------------------------------------------------------------
 
     def draw_seen(self, size: int, generator: torch.Generator) -> Float[Tensor, "size columns"]:
-        """Draw what is seen of each row: of the columns in random order the first 0, 1 .. or all but one, as likely."""
+        """Draw what is seen of each row: the columns that come before a random one in a random order."""
         mean = self.likelihood.mean
-        counts = torch.randint(self.columns, (size, 1), generator=generator, device=mean.device)
         keys = torch.rand(size, self.columns, generator=generator, device=mean.device)
-        first = torch.arange(self.columns, device=mean.device) < counts
-        return torch.zeros_like(keys, dtype=mean.dtype).scatter_(1, keys.argsort(1), first.to(mean.dtype))
+        chosen = torch.randint(self.columns, (size, 1), generator=generator, device=mean.device)
+        return (keys < keys.gather(1, chosen)).to(mean.dtype)
 
     def estimate(
         self, bits: Float[Tensor, "batch columns"], seen: Float[Tensor, "batch columns"]
