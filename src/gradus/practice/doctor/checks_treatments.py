@@ -23,6 +23,11 @@ __all__ = ["is_sum", "treated"]
 
 # Causes that can be seen before training: that mending them helps a little is enough.
 PLAIN = ("optimizer_settings", "initialization_scale", "saturated_units", "schedule")
+# Causes whose treatment leaves the loss as it is, so that one far lower is a proof whatever it measures.
+SAME_LOSS = (
+    "frozen_parameters", "gradient_clip", "initialization_scale", "learning_rate_too_high", "learning_rate_too_low",
+    "optimizer_settings", "saturated_units", "schedule",
+)  # fmt: skip
 
 
 def _at(trial: Trial, step: int) -> dict[str, Any]:
@@ -64,15 +69,19 @@ def _carefully(course: Course, fresh: Callable[[], Patient], deadline: float) ->
 def treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> Iterator[Finding]:
     """Try what seems likely, the likeliest first, while time is left."""
     sample = fresh()
-    if not course.poor and (not math.isfinite(course.base.skill) or course.judge.task.kind == "other"):
-        return  # of an unknown loss, a lower one is no proof that something was wrong
-    _carefully(course, fresh, deadline)
+    unknown = course.judge.task.kind == "other" and not course.poor
+    if not math.isfinite(course.base.skill) and not course.poor:
+        return
+    if unknown and not (course.judge.first_loss > 0 and course.base.skill < 0.9):
+        return  # of a loss without a floor, a lower one is no proof that something was wrong
+    if not unknown:
+        _carefully(course, fresh, deadline)
     behind = course.behind
     least = 0.25 if behind else 0.45 if not math.isfinite(course.known) else 0.8
     planned = []
     for treatment in TREATMENTS:
         prior = _adapted(treatment, treatment.prior(sample), course)
-        if prior >= least:
+        if prior >= least and (not unknown or treatment.cause in SAME_LOSS):
             planned.append((prior, treatment))
     planned.sort(key=lambda pair: -pair[0])
     found: list[tuple[float, float, Treatment, Trial]] = []
