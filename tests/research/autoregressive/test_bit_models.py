@@ -288,6 +288,16 @@ def test_a_likelihood_of_bits_is_never_quoted_on_grey_pixels():
         FVBN(**QUICK, binarize="fixed", pixel_scale=16).fit(digits * 2)
 
 
+@pytest.mark.parametrize("binarize", ["fixed", "resample"])
+def test_weights_are_refused_where_bits_are_drawn(binarize):
+    digits, weights = load_digits().images[:20], np.arange(1.0, 21.0)
+    with pytest.raises(InputError, match="no sample_weight where pixels are drawn"):
+        FVBN(**QUICK, binarize=binarize).fit(digits, sample_weight=weights)
+    cut = FVBN(**QUICK).fit(digits, sample_weight=weights)  # one batch: a weight is a repetition
+    again = FVBN(**{**QUICK, "batch_size": 300}).fit(np.repeat(digits, weights.astype(int), axis=0))
+    np.testing.assert_allclose(cut.network_.bias.detach(), again.network_.bias.detach(), atol=1e-6)
+
+
 def test_fixed_bits_stay_and_resampled_bits_change():
     grey = np.full((40, 6), 0.5)
     batch = FVBN(**QUICK, binarize="fixed").fit(grey)

@@ -96,6 +96,9 @@ class DiscreteRows(DensityMixin, RowsEstimator):
             check_binary(rows, self.full_)
         elif self.binarize != "threshold":
             check_shares(rows, self.full_)
+            if "weights" in batch:  # a row of weight two would see one draw, one that comes twice sees two
+                mend = "repeat rows instead, or set binarize='threshold'"
+                raise InputError("no sample_weight where pixels are drawn as bits", "weights", mend)
         if self.binarize == "fixed":
             batch["inputs"] = drawn_bits(rows, self.full_, generator(derive(self.seed_, "binarize")))
         return batch
