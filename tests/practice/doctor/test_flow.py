@@ -1,12 +1,12 @@
-"""Rules of what flows: broadcasts, draws, graphs that are cut, targets that cost nothing, and targets that are shown."""
+"""Rules of what flows: broadcasts, draws, graphs that are cut, targets that cost nothing or are shown."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from doctor_patients import batch_of, digits, measured, patient, until_it_fails
 from torch import nn
 from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
 
+from doctor_patients import batch_of, digits, measured, patient, until_it_fails
 from gradus.practice.doctor.checks_flow import check_flow
 from gradus.practice.doctor.judge import Judge
 from gradus.practice.doctor.task import Task
