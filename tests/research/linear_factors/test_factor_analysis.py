@@ -364,3 +364,12 @@ def test_constant_features_do_no_harm():
     fitted = FactorAnalysis(n_components=1).fit(X)
     assert np.isfinite(fitted.log_likelihood_)
     np.testing.assert_allclose(fitted.sample(5, random_state=0)[:, 4], 3.0, atol=0.02)
+
+
+@pytest.mark.parametrize("unit", [1e-120, 1e-60, 1e100])
+def test_units_do_not_matter(unit):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 2)) @ rng.normal(size=(2, 8)) + rng.normal(size=(500, 8)) * np.linspace(0.1, 2, 8)
+    plain, other = FactorAnalysis(n_components=2).fit(X), FactorAnalysis(n_components=2).fit(X * unit)
+    assert other.n_iter_ == plain.n_iter_ < 200  # as many steps and leaps
+    assert other.score(X * unit) + 8 * np.log(unit) == pytest.approx(plain.score(X), abs=1e-6)

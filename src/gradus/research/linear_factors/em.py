@@ -20,6 +20,8 @@ from gradus.research.linear_factors.moments import Moments, Patterns
 
 __all__ = ["Climb", "EMInfo", "climb", "init", "step", "variances_of"]
 
+FAR = 200.0  # nats by which a leap may move a logarithm of noise: beyond it an exponential could overflow
+
 
 class EMInfo(NamedTuple):
     """What a step saw: the mean log-likelihood a row of the state it was given, in nats."""
@@ -297,7 +299,7 @@ def _leap(
     """Extrapolate two steps; given a leap that was too long, one half as long. Noise goes by its logarithm."""
     if shorten is not None:
         # half way between the leap and the second step
-        noise = np.sqrt(shorten.noise * second.noise)
+        noise = np.sqrt(shorten.noise) * np.sqrt(second.noise)  # a product of variances could overflow
         return LowRankGaussian(
             (shorten.mean + second.mean) / 2, (shorten.loadings + second.loadings) / 2, np.maximum(noise, floor)
         )
@@ -318,4 +320,4 @@ def _leap(
         start + 2 * alpha * a + alpha**2 * b
         for start, a, b in zip((state.mean, state.loadings, log[0]), r, v, strict=True)
     )
-    return LowRankGaussian(mean, loadings, np.maximum(np.exp(np.clip(logs, -200, 200)), floor))
+    return LowRankGaussian(mean, loadings, np.maximum(np.exp(np.clip(logs, log[2] - FAR, log[2] + FAR)), floor))
