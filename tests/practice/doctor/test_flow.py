@@ -279,10 +279,20 @@ def test_pairs_that_lie_apart_already(size):
 # -- one target that makes all the loss ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "shares", "large"), [(1e4, 1.0, True), (20.0, 1.0, False), (1e4, 1e-4, False)])
-def test_a_target_on_another_scale(size, shares, large):
-    rows = tuple((x, torch.cat([y, size * y.flip(0)], 1)) for x, y in measured())
-    weights = torch.tensor([1.0, shares])
+@pytest.mark.parametrize(
+    ("sizes", "shares", "large"),
+    [
+        ((1.0, 1e4), (1.0, 1.0), True),
+        ((1e4, 1.0), (1.0, 1.0), True),
+        ((1.0, 20.0), (1.0, 1.0), False),
+        ((0.05, 20.0), (1.0, 1.0), False),  # neither is large
+        ((500.0, 1e4), (1.0, 1.0), False),  # both are
+        ((1.0, 1e4), (1.0, 1e-4), False),  # weighed by hand
+    ],
+)
+def test_a_target_on_another_scale(sizes, shares, large):
+    rows = tuple((x, torch.cat([sizes[0] * y, sizes[1] * y.flip(0)], 1)) for x, y in measured())
+    weights = torch.tensor(shares)
     p = patient(nn.Linear(10, 2), rows, loss=lambda o, t: ((weights * (o - t)) ** 2).mean())
     assert found(p) == ([("target_scale", "targets")] if large else [])
 
@@ -389,11 +399,30 @@ def copied(h):
         (not_through, True),
         (copied, True),
         (lambda h: torch.relu(h).detach(), True),
-        (lambda h: torch.zeros_like(h) * h, False),  # no answer depends on the rows: another fault
     ],
 )
 def test_graphs_that_are_cut(between, cut):
     assert found(patient(Layered(between))) == ([("no_gradient", "network")] if cut else [])
+
+
+def test_answers_that_do_not_depend_on_the_rows_are_another_fault():
+    assert ("no_gradient", "network") not in found(patient(Layered(lambda h: torch.zeros_like(h) * h)))
+
+
+class SwitchedOff(nn.Module):
+    """A branch that its weights switch off at first, and rightly get no gradient through it; the way round is open."""
+
+    def __init__(self):
+        super().__init__()
+        self.branch, self.back, self.last = nn.Linear(64, 24), nn.Linear(24, 64), nn.Linear(64, 10)
+        nn.init.zeros_(self.back.weight)
+
+    def forward(self, x):
+        return self.last(x + self.back(torch.relu(self.branch(x))))
+
+
+def test_a_branch_that_starts_at_zero_is_not_cut():
+    assert found(patient(SwitchedOff)) == []
 
 
 def test_first_layers_that_are_not_to_learn():
@@ -484,3 +513,25 @@ class Carrying(Reader):
 @pytest.mark.parametrize("kind", [LastOnly, Carrying])
 def test_places_that_are_left_out_on_purpose(kind):
     assert found(patient(kind, lines())) == []
+
+
+# -- scores that stay near each other ---------------------------------------------------------------------------------
+
+
+class Cosines(nn.Module):
+    """Classes by the cosine between a row and each of ten directions, some way stretched."""
+
+    def __init__(self, stretch):
+        super().__init__()
+        self.body, self.ways = nn.Linear(64, 16), nn.Parameter(torch.randn(10, 16))
+        self.stretch = nn.Parameter(torch.tensor(1.0)) if stretch is None else stretch
+
+    def forward(self, x):
+        # two cosines differ by 2 at most, and these by 0.9
+        return 0.45 * self.stretch * (F.normalize(self.body(x), dim=1) @ F.normalize(self.ways, dim=1).T)
+
+
+@pytest.mark.parametrize(("stretch", "flat"), [(1.0, True), (20.0, False), (None, False)])
+def test_scores_that_no_weights_make_differ(stretch, flat):
+    """The stretch may be learned as well, from a start at one."""
+    assert found(patient(Cosines(stretch))) == ([("loss_activation_mismatch", "loss")] if flat else [])
