@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from doctor_patients import batch_of, causes, digits, measured, patient
 from gradus.practice.doctor.checks_data import check_data
 from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_gradients import check_steps, check_whole_gradient
@@ -21,47 +22,11 @@ from gradus.practice.doctor.checks_treatments import is_sum
 from gradus.practice.doctor.checks_wiring import check_wiring
 from gradus.practice.doctor.implied import implied_loss
 from gradus.practice.doctor.judge import Judge, linear_code_skill, reference_skill
-from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.signals import Rewired, Undropped, dropout_rate, signals, silent, squashed
 from gradus.practice.doctor.task import Task, task_of
 from gradus.practice.doctor.treatments import as_drawn, penalty
 
 CLASSES = Task("classes", 1, 10)
-
-
-def digits(n=600):
-    X, y = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(X))
-    X, y = torch.tensor(X[order] / 16, dtype=torch.float32), torch.tensor(y[order])
-    return (X[:n], y[:n]), (X[n : n + 300], y[n : n + 300])
-
-
-def measured():
-    """Return standardized measurements of patients with numbers to predict."""
-    X, y = load_diabetes(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(X))
-    X, y = (torch.tensor((a - a.mean(0)) / a.std(0), dtype=torch.float32)[order] for a in (X, y[:, None]))
-    return (X[:300], y[:300]), (X[300:], y[300:])
-
-
-def patient(network=None, rows=None, **parts):
-    torch.manual_seed(0)
-    network = network() if isinstance(network, type) else network
-    network = network if network is not None else nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10))
-    train, valid = rows or digits()
-    made = {"network": network, "train": train, "valid": valid, "batch_size": 30, "epochs": 4} | parts
-    if "objective" not in made:
-        made.setdefault("loss", nn.CrossEntropyLoss())
-    made.setdefault("optimizer", torch.optim.SGD(network.parameters(), lr=0.1))
-    return Patient.of(made)
-
-
-def batch_of(p):
-    return next(iter(p.train.batches(torch.Generator().manual_seed(0))))
-
-
-def causes(findings):
-    return [f.cause for f in findings]
 
 
 class Net(nn.Module):

@@ -145,7 +145,7 @@ def test_clipping_is_put_back_after_a_step_that_fails():
     assert nn.utils.clip_grad_norm_ is kept and nn.utils.clip_grad.clip_grad_norm_ is kept
 
 
-@pytest.mark.parametrize(("most", "prior"), [(1e-4, 0.8), (5.0, 0.0)])
+@pytest.mark.parametrize(("most", "prior"), [(1e-4, 0.8), (0.1, 0.0), (5.0, 0.0)])
 def test_clipping_to_next_to_nothing_is_suspect(most, prior):
     assert clipped(stepping(before=by_norm(most))) == prior
     assert clipped(stepping(before=lambda ps: nn.utils.clip_grad_norm_(list(ps), max_norm=most))) == prior
