@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from gradus.practice.doctor.checks_loading import draws
 from gradus.practice.doctor.findings import Finding
-from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import Task
 
 __all__ = ["check_data"]
@@ -24,7 +25,7 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
     """Yield what is wrong with the rows of training and validation, whatever the network."""
     train = patient.train.rows(ROWS)
     valid = patient.valid.rows(ROWS) if patient.valid is not None else ()
-    borne = _fills_in(patient, train)
+    borne = _fills_in(patient, train) or _passes_over(patient, train)
     yield from _non_finite(train, "train", borne)
     yield from _non_finite(valid, "valid", borne)
     if not train or not train[0].ndim or len(train[0]) < 8:
@@ -32,6 +33,7 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
     yield from _constant(train[0])
     yield from _scrambled(train[0])
     yield from _rows_standardized(train[0])
+    yield from _stands_for_missing(train[0])
     if valid and len(valid[0]) >= 8:
         yield from _leaking(train, valid)
         yield from _prepared(train[0], valid[0], draws(patient.train))
@@ -59,13 +61,33 @@ def _fills_in(patient: Patient, parts: tuple[Tensor, ...]) -> bool:
     return isinstance(output, Tensor) and bool(torch.isfinite(output).all())
 
 
+def _passes_over(patient: Patient, parts: tuple[Tensor, ...]) -> bool:
+    """Whether the loss of rows with missing values, and its gradients, are finite: they are masked."""
+    if not parts or not all(part.ndim for part in parts) or (patient.loss is None and patient.objective is None):
+        return False
+    bad = torch.zeros(len(parts[0]), dtype=torch.bool)
+    for part in parts:
+        if part.is_floating_point() and len(part) == len(bad):
+            bad |= ~torch.isfinite(part).reshape(len(part), -1).all(1)
+    if not bool(bad.any()):
+        return False
+    patient.network.eval()
+    free = [p for p in patient.network.parameters() if p.requires_grad]
+    try:
+        loss = patient.measure(tuple(part[bad][:100] for part in parts))
+        found = torch.autograd.grad(loss, free, allow_unused=True)
+    except Exception:  # it cannot be asked so
+        return False
+    return bool(torch.isfinite(loss)) and all(g is None or bool(torch.isfinite(g).all()) for g in found)
+
+
 def _non_finite(parts: tuple[Tensor, ...], name: str, borne: bool) -> Iterator[Finding]:
     """Find NaN and infinity; in the inputs of a network that fills them in they are no fault."""
     for k, part in enumerate(parts):
         if part.is_floating_point() and not bool(torch.isfinite(part).all()):
             bad = int((~torch.isfinite(part)).reshape(len(part), -1).any(1).sum())
             what = "targets" if k == len(parts) - 1 and k else "inputs"
-            sure = 0.4 if borne and what == "inputs" else 0.99
+            sure = 0.4 if borne else 0.99
             yield Finding("non_finite_data", f"{name} {what}", f"{bad} of {len(part)} rows hold NaN or infinity", sure)
 
 
@@ -84,7 +106,7 @@ def _constant(inputs: Tensor) -> Iterator[Finding]:
         share = float(counts.max() / counts.sum())
         if share > 0.97 and len(values) <= 3:
             seen = f"{share:.1%} of all pixels are {float(values[counts.argmax()]):.3g}; {len(values)} values occur"
-            yield Finding("constant_inputs", "train inputs", seen, 0.8)
+            yield Finding("constant_inputs", "train inputs", seen, 0.48)
 
 
 def _keys(inputs: Tensor) -> list[str]:
@@ -99,6 +121,10 @@ def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[F
     if train[0][0].numel() < 4:  # few numbers repeat by chance
         return
     ours, theirs = _keys(train[0]), _keys(valid[0])
+    if len(train) > 1 and len(valid) == len(train) and train[-1].shape[1:] == valid[-1].shape[1:]:
+        ours, theirs = (
+            [a + b for a, b in zip(k, _keys(p[-1]), strict=True)] for k, p in ((ours, train), (theirs, valid))
+        )
     known = set(ours)
     shared = sum(key in known for key in theirs) / len(theirs)
     repeated = 1 - len(known) / len(ours)
@@ -131,7 +157,7 @@ def _near_copies(train: Tensor, valid: Tensor) -> Iterator[Finding]:
     if a.shape[1] < 5 or not bool(torch.isfinite(a).all() and torch.isfinite(b).all()):
         return
     gaps = torch.cdist(b, a)
-    usual, nearest = float(gaps.median()), gaps.min(1).values
+    usual, nearest = float(gaps.median()), gaps.min(1).values.clamp_min(1e-12)
     second = gaps.topk(min(8, len(a)), 1, largest=False).values[:, -1]
     near = (nearest < 0.06 * usual) & (nearest < 0.25 * second)
     share = float(near.double().mean())
@@ -221,7 +247,25 @@ def _rows_standardized(inputs: Tensor) -> Iterator[Finding]:
     smooth = float(torch.corrcoef(torch.stack([means[1:], means[:-1]]))[0, 1])  # pixels and spectra go on
     if smooth < 0.85:
         seen = f"each row has mean 0 and spread 1, columns have means from {float(x.mean(0).min()):.2f} to "
-        yield Finding("wrong_axis", "train inputs", seen + f"{float(x.mean(0).max()):.2f}", 0.6)
+        yield Finding("wrong_axis", "train inputs", seen + f"{float(x.mean(0).max()):.2f}", 0.48)
+
+
+def _stands_for_missing(inputs: Tensor) -> Iterator[Finding]:
+    """Find a number far outside a column that many rows have exactly, as -9999 for what was not measured."""
+    if inputs.ndim != 2 or not inputs.is_floating_point() or len(inputs) < 100 or inputs.shape[1] > 300:
+        return
+    for k, column in enumerate(inputs.double().T):
+        values, counts = column.unique(return_counts=True)
+        if len(values) < 30 or not bool(torch.isfinite(column).all()):
+            continue
+        for at in (0, -1):
+            share, rest = float(counts[at] / len(column)), values[1:] if at == 0 else values[:-1]
+            quarter = torch.quantile(rest, torch.tensor([0.25, 0.75], dtype=torch.float64))
+            gap = float((rest - values[at]).abs().min()) / max(float(quarter[1] - quarter[0]), 1e-12)
+            if 0.01 <= share <= 0.4 and gap > 10:
+                seen = f"{share:.0%} of the rows have exactly {float(values[at]):.4g}, {gap:.0f} times the spread away"
+                yield Finding("unnormalized_inputs", f"column {k} of the inputs", f"{seen}: it may mean missing", 0.7)
+                return
 
 
 def _roughness(x: Tensor) -> float:
@@ -244,8 +288,19 @@ def _sorted(patient: Patient, target: Tensor, task: Task) -> Iterator[Finding]:
     seen = f"the label changes {changes} times in {len(values)} rows; about {expected * (len(values) - 1):.0f} expected"
     loads = patient.train.loader is not None
     again = patient.train.rows(ROWS)[-1] if loads else target
-    if torch.equal(again, target):
+    if torch.equal(again, target) and not (loads and _spread_out(patient, values)):
         yield Finding("label_order", "train", seen, 0.9 if loads else 0.4)
+
+
+def _spread_out(patient: Patient, values: Tensor) -> bool:
+    """Whether the batches of a loader have nearly the labels' shares of the whole, in whatever order inside."""
+    kinds = values.unique()
+    whole = torch.stack([(values == kind).double().mean() for kind in kinds])
+    gaps = []
+    for batch in islice(patient.train.batches(), 10):
+        found = parts_of(batch)[-1].double().reshape(-1)
+        gaps.append(0.5 * float((torch.stack([(found == kind).double().mean() for kind in kinds]) - whole).abs().sum()))
+    return sum(gaps) / max(1, len(gaps)) < 0.35
 
 
 def _unseen_classes(target: Tensor, other: Tensor, task: Task) -> Iterator[Finding]:
@@ -275,13 +330,20 @@ def _given_away(inputs: Tensor, target: Tensor, task: Task) -> Iterator[Finding]
     values = np.unique(y)
     for k in range(x.shape[1]):
         found = _tells(x[:, k], y[:, 0], values)
-        if found:
+        if found and not (len(values) > 10 and _goes_on(x, k, y[:, 0])):
             yield Finding("target_in_inputs", f"column {k} of the inputs", found, 0.9)
             return
     rest = _left_over(x, y[:, 0]) if len(values) > 10 else 1.0
     if rest < 1e-3:
         seen = f"a sum of the columns gives the target of other rows, but for {rest:.0e} of its spread"
         yield Finding("target_in_inputs", "train inputs", seen, 0.9)
+
+
+def _goes_on(x: np.ndarray, k: int, y: np.ndarray) -> bool:
+    """Whether a column is as near to another column as to the target: values of a slow series, one after the other."""
+    moving = [j for j in range(x.shape[1]) if j != k and x[:, j].std() > 0]
+    near = max((abs(float(np.corrcoef(x[:, j], x[:, k])[0, 1])) for j in moving), default=0.0)
+    return near > 0.9 and 1 - near < 5 * (1 - abs(float(np.corrcoef(x[:, k], y)[0, 1])))
 
 
 def _left_over(x: np.ndarray, y: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
 
-__all__ = ["check_flow"]
+__all__ = ["Compared", "check_flow"]
 
 MOST = 64  # rows that are asked
 
@@ -25,6 +25,7 @@ def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     yield from _unheard(patient, task, batch)
     yield from _overbearing(patient, batch)
     yield from _shown(patient, batch)
+    yield from _flat(patient, batch)
     yield from _cut(patient, batch)
 
 
@@ -34,22 +35,40 @@ def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
 class _Shapes(TorchFunctionMode):
     """Note where numbers of shape (n, 1) meet numbers of shape (n,) and become (n, n), unless an axis was put in."""
 
-    WAYS = ("unsqueeze", "__getitem__", "expand", "view", "reshape")
+    WAYS = (
+        "unsqueeze",
+        "__getitem__",
+        "expand",
+        "view",
+        "reshape",
+        "t",
+        "transpose",
+        "cat",
+        "stack",
+        "diag",
+        "__get__",
+    )
 
     def __init__(self, n: int) -> None:
         super().__init__()
         self.n, self.found = n, ""
         self.meant: dict[int, Tensor] = {}
+        self.products: dict[int, Tensor] = {}
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         value = function(*arguments, **(named or {}))
         name = getattr(function, "__name__", "")
-        if name in self.WAYS and isinstance(value, Tensor) and value.shape == (self.n, 1):
+        reduced = (named or {}).get("keepdim") is True or (len(arguments) > 2 and arguments[2] is True)
+        if (name in self.WAYS or reduced) and isinstance(value, Tensor) and value.shape == (self.n, 1):
             self.meant[id(value)] = value  # kept, so that the number is not given to another
+        if name in ("mean", "sum") and len(arguments) == 1 and not named and id(arguments[0]) in self.products:
+            self.found = self.found or "mul"  # the mean of an outer product is the product of the means
         pair = [a for a in arguments[:2] if isinstance(a, Tensor) and a.is_floating_point()]
         if len(pair) == 2 and {tuple(a.shape) for a in pair} == {(self.n, 1), (self.n,)}:
             column = pair[0] if pair[0].ndim == 2 else pair[1]
             row = pair[1] if column is pair[0] else pair[0]
+            if name in ("mul", "__mul__", "__rmul__", "multiply") and isinstance(value, Tensor):
+                self.products[id(value)] = value
             whole = not isinstance(value, Tensor) or value.shape == (self.n, self.n) or value.ndim == 0
             if whole and id(column) not in self.meant and column.requires_grad != row.requires_grad:
                 self.found = self.found or name.strip("_")
@@ -57,19 +76,26 @@ class _Shapes(TorchFunctionMode):
 
 
 def _broadcast(patient: Patient, batch: Any) -> Iterator[Finding]:
-    """Find (n, 1) against (n,) anywhere in the objective or the step."""
-    first = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    if not isinstance(first, Tensor) or first.ndim < 1 or len(first) < 3:
+    """Find (n, 1) against (n,) anywhere in the objective or the step, for two numbers of rows n."""
+    parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+    if not all(isinstance(part, Tensor) and part.ndim and len(part) == len(parts[0]) for part in parts):
         return
-    n = len(first)
+    n = len(parts[0])
+    if n < 4:
+        return
     patient.network.train()
-    with _Shapes(n) as heard:
-        if patient.step is not None:
-            patient.advance(batch)
-        else:
-            patient.measure(batch)
-    if heard.found:
-        seen = f"in {heard.found!r} numbers of shape ({n}, 1) and ({n},) become ({n}, {n})"
+    names = []
+    for rows in (n, n - 1):
+        few = tuple(part[:rows] for part in parts)
+        given = few if isinstance(batch, tuple | list) else few[0]
+        with _Shapes(rows) as heard:
+            if patient.step is not None:
+                patient.advance(given)
+            else:
+                patient.measure(given)
+        names.append(heard.found)
+    if all(names):
+        seen = f"in {names[0]!r} numbers of shape ({n}, 1) and ({n},) become ({n}, {n})"
         yield Finding("target_broadcast", "output and target", f"{seen}: each answer meets every target", 0.95)
 
 
@@ -85,43 +111,41 @@ def _drawn(patient: Patient, batch: Any) -> Iterator[Finding]:
         if isinstance(kind, type) and issubclass(kind, torch.distributions.Distribution) and "sample" in vars(kind)
         and isinstance(getattr(kind, "has_rsample", False), bool) and kind.has_rsample
     ]  # fmt: skip
-    base = torch.distributions.Distribution
+    kept = {kind: kind.__dict__["sample"] for kind in {*kinds, torch.distributions.Distribution}}
     cut: list[str] = []
-    scored: list[bool] = []
-    inside = [False]
+    given: list[Tensor] = []
 
-    def heard(kind: type, plain: Callable[..., Any]) -> Callable[..., Any]:
+    def heard(plain: Callable[..., Any]) -> Callable[..., Any]:
         def sample(self: Any, *arguments: Any, **named: Any) -> Any:
             value = plain(self, *arguments, **named)
-            given = [v for v in vars(self).values() if isinstance(v, Tensor)]
-            if self.has_rsample and torch.is_grad_enabled() and not inside[0] and any(v.requires_grad for v in given):
+            free = [v for v in vars(self).values() if isinstance(v, Tensor) and v.requires_grad]
+            if self.has_rsample and torch.is_grad_enabled() and free:
                 cut.append(type(self).__name__)
+                given.extend(free)
             return value
 
         return sample
 
-    kept = {kind: kind.__dict__["sample"] for kind in {*kinds, base} if "sample" in kind.__dict__}
-    probe = {kind: kind.__dict__["log_prob"] for kind in kinds if "log_prob" in kind.__dict__}
-
-    def score(plain: Callable[..., Any]) -> Callable[..., Any]:
-        def log_prob(self: Any, value: Any) -> Any:
-            scored.append(True)
-            return plain(self, value)
-
-        return log_prob
-
+    gradients: list[list[Tensor | None]] = []
     try:
         for kind, plain in kept.items():
-            kind.sample = heard(kind, plain)  # type: ignore[attr-defined]
-        for kind, plain in probe.items():
-            kind.log_prob = score(plain)  # type: ignore[attr-defined]
-        patient.network.train()
-        patient.measure(batch)
+            kind.sample = heard(plain)  # type: ignore[attr-defined]
+        patient.network.eval()
+        for seed in (0, 1):
+            given.clear()
+            torch.manual_seed(seed)
+            loss = patient.measure(batch)
+            if not given or not loss.requires_grad:
+                return
+            gradients.append(list(torch.autograd.grad(loss, given, allow_unused=True)))
     finally:
         for kind, plain in kept.items():
             kind.sample = plain  # type: ignore[attr-defined]
-        for kind, plain in probe.items():
-            kind.log_prob = plain  # type: ignore[attr-defined]
+    # what stands for a draw, as a score does, changes with it; a divergence from a prior does not
+    scored = any(
+        a is not None and b is not None and float((a - b).abs().max()) > 1e-4 * float(a.abs().max())
+        for a, b in zip(*gradients, strict=False)
+    )
     if cut and not scored:
         seen = f"{cut[0]}.sample() draws without a gradient from parameters that need one; rsample() gives it"
         yield Finding("no_gradient", "sample", seen, 0.93)
@@ -206,7 +230,10 @@ def _moves(patient: Patient, batch: Any, outputs: list[Tensor]) -> bool:
 
 
 def _behind(patient: Patient, batch: Any) -> bool:
-    """Whether parameters that the optimizer moves change the outputs, and get no gradient from them."""
+    """Whether parameters that the optimizer moves change the outputs, and get no gradient from them.
+
+    Those that the objective moves by another way are meant so, unless outputs are to give the inputs back.
+    """
     held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
     named = [p for p in patient.network.parameters() if p.requires_grad and id(p) in held and p.ndim > 1]
     torch.manual_seed(0)
@@ -214,6 +241,20 @@ def _behind(patient: Patient, batch: Any) -> bool:
     total = sum((o.double() ** 2).sum() for o in outputs)
     if not isinstance(total, Tensor):
         return False
+    torch.manual_seed(1)
+    again = [o for o in _outputs(patient.forward((batch[0].detach(), *batch[1:]))) if o.is_floating_point()]
+    drawn = any(not torch.allclose(a, b, rtol=1e-3) for a, b in zip(again, outputs, strict=False))
+    if drawn or not any(o.shape == batch[0].shape for o in outputs):
+        torch.manual_seed(0)
+        patient.network.train()
+        loss = patient.measure((batch[0].detach(), *batch[1:]))
+        patient.network.eval()
+        reached = torch.autograd.grad(loss, named, allow_unused=True) if loss.requires_grad else [None] * len(named)
+        named = [p for p, g in zip(named, reached, strict=True) if g is None or not bool((g != 0).any())]
+        outputs = [o for o in _outputs(patient.forward((batch[0].detach(), *batch[1:]))) if o.is_floating_point()]
+        total = sum((o.double() ** 2).sum() for o in outputs)
+        if not named or not isinstance(total, Tensor):
+            return False
     found = torch.autograd.grad(total, named, allow_unused=True) if total.requires_grad else [None] * len(named)
     before = float(total.detach())
     for p, gradient in zip(named, found, strict=True):
@@ -267,27 +308,38 @@ def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     if not 2 <= len(values) <= 12:
         return
     network = patient.network.eval()
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    parameters = list(network.parameters())
     kept = [p.detach().clone() for p in parameters]
     generator = torch.Generator().manual_seed(0)
     silent = {float(v) for v, c in zip(values, counts, strict=True) if int(c) >= 3 and float(v) >= 0}
     loud: set[float] = set()
-    for scale in (0.0, 0.5, 2.0):
+
+    def cost(inputs: Tensor) -> float:
+        torch.manual_seed(0)
+        return float(patient.measure((inputs, *batch[1:])).detach())
+
+    try:
+        for shrink, scale in ((1.0, 0.0), (1.0, 0.5), (1.0, 2.0), (0.01, 0.01), (0.0, 0.1)):
+            with torch.no_grad():
+                for p, value in zip(parameters, kept, strict=True):
+                    p.copy_(
+                        shrink * value + scale * value.abs().mean() * torch.randn(p.shape, generator=generator).to(p)
+                    )
+            whole = cost(batch[0])
+            for value in list(silent):
+                rows = (target.reshape(-1) == value).nonzero()[:, 0]
+                others = torch.randint(len(target), (len(rows),), generator=generator)
+                other = batch[0].clone()
+                other[rows] = batch[0][others]
+                if cost(other) != whole:
+                    silent.discard(value)
+                    loud.add(value)
+    finally:
         with torch.no_grad():
             for p, value in zip(parameters, kept, strict=True):
-                p.copy_(value + scale * value.abs().mean() * torch.randn(p.shape, generator=generator).to(p))
-        for value in list(silent):
-            rows = (target.reshape(-1) == value).nonzero()[:, 0]
-            loss = patient.measure(tuple(part[rows] for part in batch))
-            if not loss.requires_grad:
-                continue
-            found = torch.autograd.grad(loss, parameters, allow_unused=True)
-            if any(g is not None and bool((g != 0).any()) for g in found):
-                silent.discard(value)
-                loud.add(value)
-    with torch.no_grad():
-        for p, value in zip(parameters, kept, strict=True):
-            p.copy_(value)
+                p.copy_(value)
+    judged = patient.valid.rows(2000)[-1] if patient.valid is not None else target
+    silent = {value for value in silent if bool((judged == value).any())}  # one that is never judged is no label
     if silent and loud:
         value = min(silent)
         share = float((target == value).double().mean())
@@ -317,14 +369,18 @@ def _overbearing(patient: Patient, batch: Any) -> Iterator[Finding]:
         yield Finding("target_scale", "targets", f"{seen}{1 - without / with_it:.1%} of the loss", 0.85)
 
 
-class _Asked(TorchFunctionMode):
+class Compared(TorchFunctionMode):
     """Note what a loss is compared with, by the names of torch."""
 
-    NAMES = ("cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+    NAMES = (
+        "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+        "binary_cross_entropy_with_logits", "sub", "__sub__", "__rsub__", "rsub",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self.targets: list[Tensor] = []
+        self.pairs: list[tuple[Tensor, Tensor]] = []
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
@@ -332,7 +388,34 @@ class _Asked(TorchFunctionMode):
             target = named.get("target", arguments[1] if len(arguments) > 1 else None)
             if isinstance(target, Tensor):
                 self.targets.append(target.detach())
+                if isinstance(arguments[0], Tensor):
+                    self.pairs.append((arguments[0], target))
         return function(*arguments, **named)
+
+
+@torch.no_grad()
+def _flat(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find scores that no weights make differ by one, so that a cross-entropy of several classes can not get small."""
+    parameters = [p for p in patient.network.parameters() if p.ndim > 1]
+    kept, generator = [p.detach().clone() for p in parameters], torch.Generator().manual_seed(0)
+    widest, classes, calls = 0.0, 0, 0
+    patient.network.eval()
+    try:
+        for scale in (0.0, 1.0, 3.0, 10.0):
+            for p, value in zip(parameters, kept, strict=True):
+                p.copy_(value + scale * value.std() * torch.randn(p.shape, generator=generator).to(p))
+            with Compared() as heard:
+                patient.measure(batch)
+            for scores, target in heard.pairs:
+                if scores.ndim == 2 and target.ndim == 1 and not target.is_floating_point() and scores.shape[1] > 2:
+                    widest = max(widest, float((scores.amax(1) - scores.amin(1)).max()))
+                    classes, calls = scores.shape[1], calls + 1
+    finally:
+        for p, value in zip(parameters, kept, strict=True):
+            p.copy_(value)
+    if calls >= 4 and widest < 1.0:
+        seen = f"of {classes} classes no scores differ by more than {widest:.2g}, whatever the weights are"
+        yield Finding("loss_activation_mismatch", "loss", f"{seen}: divide by the temperature", 0.88)
 
 
 def _shown(patient: Patient, batch: Any) -> Iterator[Finding]:
@@ -343,19 +426,40 @@ def _shown(patient: Patient, batch: Any) -> Iterator[Finding]:
     given: list[tuple[Any, ...]] = []
     handle = network.register_forward_pre_hook(lambda m, inputs: given.append(inputs))
     try:
-        with torch.no_grad(), _Asked() as heard:
+        with torch.no_grad(), Compared() as heard:
             patient.measure(batch)
     finally:
         handle.remove()
     if len(given) != 1 or not heard.targets:
         return
-    target = heard.targets[0]
+    target = next((t for t in heard.targets if t.ndim), heard.targets[0])
     for place, shown in enumerate(given[0]):
         if not isinstance(shown, Tensor) or shown.ndim < 2 or shown.shape[1] < 3 or shown.numel() != target.numel():
             continue
         if shown.is_floating_point() != target.is_floating_point() or place == 0:
             continue
-        if torch.equal(shown.reshape(-1), target.reshape(-1)) and len(target.unique()) > 2:
+        same = torch.equal(shown.reshape(-1), target.reshape(-1)) and len(target.unique()) > 2
+        if same and _copied(network, given[0], place):
             seen = f"argument {place + 1} of the network equals the targets, place by place: it can be copied"
             yield Finding("causality_leak", "targets", seen, 0.9)
             return
+
+
+@torch.no_grad()
+def _copied(network: nn.Module, given: tuple[Any, ...], place: int) -> bool:
+    """Whether another value at a place of an argument changes the answer there, and no answer before."""
+    shown = given[place]
+    apart = (shown != shown.roll(1, 0)).reshape(shown.shape[0], shown.shape[1], -1).any(2).sum(0)
+    at = 1 + int(apart[1:].argmax())
+    other = shown.clone()
+    other[:, at] = shown[:, at].roll(1, 0)
+    answers = []
+    for argument in (shown, other):
+        torch.manual_seed(0)
+        answers.append(_outputs(network(*given[:place], argument, *given[place + 1 :]))[0])
+    change = (answers[0] - answers[1]).abs()
+    axis = next((k for k in range(1, change.ndim) if change.shape[k] == shown.shape[1]), None)
+    if axis is None:
+        return False
+    by_place = change.transpose(0, axis).reshape(shown.shape[1], -1).amax(1)
+    return float(by_place[at]) > 0 and float(by_place[:at].max()) < 1e-5 * float(by_place[at])

@@ -61,6 +61,8 @@ def _parted(source: Source) -> str:
     items = [held[k * len(held) // LOOKED] for k in range(LOOKED)]
     single = [tuple(parts_of(collate([item]))) for item in items]
     whole = tuple(parts_of(collate(items)))
+    if not _equal(whole, tuple(parts_of(collate(items)))):
+        return ""
     if any(len(one) != len(whole) or any(len(p) != 1 for p in one) for one in single) or len(whole) < 2:
         return ""
     if any(len(p) != LOOKED for p in whole) or any(p[-1].numel() != 1 for p in single):

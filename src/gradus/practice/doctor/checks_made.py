@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradus.practice.doctor.checks_flow import Compared
 from gradus.practice.doctor.checks_wiring import check_reach
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, parts_of
@@ -21,8 +22,8 @@ ROWS = 1000
 def check_made(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Yield a part whose last activation keeps it from making what the data hold.
 
-    A part makes the likeness of the data where it is asked in a training step with something else than the data, or
-    is the network, and answers in their shape. ``patient`` is trained by a step.
+    A part makes the likeness of the data where its answer, in their shape, is compared with them, or handed in a
+    training step to a part to which the data are handed too. ``patient`` is trained by a step.
     """
     parts = parts_of(batch)
     if not parts or not parts[0].is_floating_point() or parts[0].ndim < 2 or patient.loss is not None:
@@ -44,14 +45,17 @@ def check_made(patient: Patient, batch: Any) -> Iterator[Finding]:
 
 
 def _makers(patient: Patient, batch: Any, real: Tensor) -> list[tuple[str, nn.Module, tuple[Any, ...]]]:
-    """Return parts that answer in the shape of the data, with what they were asked."""
-    found: dict[str, tuple[str, nn.Module, tuple[Any, ...]]] = {}
+    """Return parts whose answers are made to be like the data, with what they were asked."""
+    found: dict[str, tuple[nn.Module, tuple[Any, ...], Tensor]] = {}
+    handed: dict[str, list[Tensor]] = {}
 
     def listen(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            given = tuple(i for i in inputs if isinstance(i, Tensor))
+            handed.setdefault(name, []).extend(i for i in given[:1] if i.shape[1:] == real.shape[1:])
             alike = isinstance(output, Tensor) and output.shape[1:] == real.shape[1:] and output.is_floating_point()
-            if alike and inputs and isinstance(inputs[0], Tensor) and inputs[0].shape != real.shape:
-                found.setdefault(name, (name, module, tuple(i.detach() for i in inputs if isinstance(i, Tensor))))
+            if alike and given and given[0].shape != real.shape:
+                found.setdefault(name, (module, tuple(i.detach() for i in given), output))
 
         return hook
 
@@ -60,14 +64,25 @@ def _makers(patient: Patient, batch: Any, real: Tensor) -> list[tuple[str, nn.Mo
     handles = [m.register_forward_hook(listen(n)) for n, m in parts]
     network.train()
     try:
-        if patient.step is not None:
+        with Compared() as heard:
             patient.advance(batch)
-        else:
-            patient.measure(batch)
     finally:
         for handle in handles:
             handle.remove()
-    return list(found.values())
+    return [(name, module, given) for name, (module, given, made) in found.items() if _like(made, real, heard, handed)]
+
+
+def _like(made: Tensor, real: Tensor, heard: Compared, handed: dict[str, list[Tensor]]) -> bool:
+    """Whether what a part made is compared with the data, or handed on where the data are."""
+
+    def same(one: Tensor, other: Tensor) -> bool:
+        return one.shape == other.shape and torch.equal(one.detach(), other.detach())
+
+    if any((same(a, made) and same(b, real)) or (same(a, real) and same(b, made)) for a, b in heard.pairs):
+        return True
+    return any(
+        any(same(one, made) for one in given) and any(not same(one, made) for one in given) for given in handed.values()
+    )
 
 
 @torch.no_grad()

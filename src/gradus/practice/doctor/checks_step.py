@@ -17,7 +17,7 @@ from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.hearing import StepWatch, heard
 from gradus.practice.doctor.patient import Patient, stored
 
-__all__ = ["check_step", "has_players", "in_order", "minds_mode"]
+__all__ = ["check_step", "has_players", "in_order", "minds_mode", "sleeps"]
 
 STEPS = 24
 SENTINEL = 1e3
@@ -85,21 +85,26 @@ def _removed(hooks: Sequence[Any]) -> Iterator[None]:
 
 @torch.no_grad()
 def _undone(before: Sequence[Tensor], after: Sequence[Tensor], now: Sequence[Tensor]) -> float:
-    """Return which part of a step from before to after has been taken back since."""
-    steps = [(a - b, a - n) for b, a, n in zip(before, after, now, strict=True)]
-    size = sum(float((step**2).sum()) for step, _ in steps)
-    return sum(float((step * back).sum()) for step, back in steps) / size if size > 0 else 0.0
+    """Return which part of a step from before to after has been taken back since, in half of the numbers at least."""
+    step = torch.cat([(a - b).reshape(-1) for b, a in zip(before, after, strict=True)])
+    back = torch.cat([(a - n.detach()).reshape(-1) for a, n in zip(after, now, strict=True)])
+    moved = step != 0
+    if not bool(moved.any()):
+        return 0.0
+    shares = back[moved] / step[moved]
+    kept = float((shares.abs() < 1e-3).double().mean())  # a projection, such as a mask, leaves the others as they are
+    return 0.0 if kept > 0.02 else float(shares.median())
 
 
 def check_step(patient: Patient) -> Iterator[Finding]:
     """Yield what is wrong with the user's own step; ``patient`` is trained a little by it."""
     if patient.step is None:
         return
-    free = [p for p in patient.network.parameters() if p.requires_grad]
+    free, harmed = [p for p in patient.network.parameters() if p.requires_grad], sleeps(patient.network)
     against = _gathered(_against(patient))
     for p in free:
         p.requires_grad_(True)
-    watch = watch_steps(patient)
+    watch = _long_enough(patient)
     if not watch.events:
         return
     counts, calls = watch.counts, len(watch.events)
@@ -136,9 +141,15 @@ def check_step(patient: Patient) -> Iterator[Finding]:
         yield from against
     yield from _early_clip(watch)
     trains = [mode for modes in watch.training for mode in modes]
-    if trains and not any(trains) and minds_mode(patient.network):
+    if trains and not any(trains) and harmed:
         seen = "the network is in evaluation mode in every step, so dropout and batch statistics are off"
         yield Finding("eval_in_training", "step", seen, 0.93)
+
+
+def _long_enough(patient: Patient) -> StepWatch:
+    """Watch some steps; more where gradients seem to be gathered over many batches."""
+    watch = watch_steps(patient)
+    return watch_steps(patient, 260) if watch.counts["backward"] and not watch.counts["step"] else watch
 
 
 def _early_clip(watch: StepWatch) -> Iterator[Finding]:
@@ -246,12 +257,12 @@ def _left_behind(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
         by_name = dict(patient.network.named_parameters())
         if not players and all(id(by_name[n]) not in held for n in weights):
             cause = "not_in_optimizer"
-        yield Finding(cause, weights[0].rpartition(".")[0] or weights[0], seen, 0.85 if players else 0.6)
+        yield Finding(cause, weights[0].rpartition(".")[0] or weights[0], seen, 0.85 if players else 0.49)
     if watch.stopped and not weights and len(watch.stopped) < total:
         names = ", ".join(watch.stopped[:3]) + (" ..." if len(watch.stopped) > 3 else "")
         seen = f"{len(watch.stopped)} of {total} parameters move in the first steps and then never again: {names}"
         place = watch.stopped[0].rpartition(".")[0] or watch.stopped[0]
-        yield Finding("unbalanced_players" if players else "frozen_parameters", place, seen, 0.85 if players else 0.7)
+        yield Finding("unbalanced_players" if players else "frozen_parameters", place, seen, 0.85 if players else 0.45)
     if players and counts["step"] >= 2 * calls and watch.everywhere >= 2 * calls:
         seen = f"each of the {counts['step'] // calls} steps of a batch moves the parameters of all players"
         yield Finding("unbalanced_players", "optimizer", seen, 0.8)
@@ -298,7 +309,8 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
                 f"the gradients of {per_step:.0f} batches are summed, not averaged: the step sees {ratio:.1f} times "
                 "the gradient of one"
             )
-            yield Finding("accumulation_unscaled", "step", seen, 0.92)
+            plain = any(isinstance(o, torch.optim.SGD) for o in patient.optimizers)  # others do not mind the size
+            yield Finding("accumulation_unscaled", "step", seen, 0.92 if plain else 0.49)
 
 
 def _uncleared(watch: StepWatch) -> int:
@@ -379,6 +391,14 @@ def _clipped(watch: StepWatch) -> Iterator[Finding]:
     middle = sorted(pairs)[len(pairs) // 2]
     if middle < 0.02:
         yield Finding("gradient_clip", "step", f"clipping leaves {middle:.2%} of the gradient's norm", 0.49)
+
+
+def sleeps(network: nn.Module) -> bool:
+    """Whether evaluation mode in training does harm: dropout is off, or statistics are those of the construction."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    learned = all(m.num_batches_tracked is not None and int(m.num_batches_tracked) > 0 for m in norms)
+    drops = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in network.modules())
+    return drops or bool(norms and not learned)
 
 
 def minds_mode(network: nn.Module) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gradus.practice.doctor.checks_loading import draws
 from gradus.practice.doctor.checks_parts import check_parts, skill_of_parts
-from gradus.practice.doctor.checks_step import minds_mode
+from gradus.practice.doctor.checks_step import sleeps
 from gradus.practice.doctor.checks_treatments import treated
 from gradus.practice.doctor.checks_wiring import is_affine
 from gradus.practice.doctor.course import Course
@@ -63,7 +63,7 @@ def check_training(
     table = _table_of(patient, first_batch) if base.finite and patient.plain else []
     if treat and patient.plain and not course.endless:
         findings += treated(course, fresh, deadline)
-    findings += _asleep(course)
+    findings += _asleep(course, fresh())
     findings += _schedule(course)
     findings += _statistics(course, first_batch)
     findings += _endless(course)
@@ -73,6 +73,7 @@ def check_training(
     findings += _few_rows(course, patient)
     findings += _few_steps(course, patient)
     findings += _fixed_end(course, fresh())
+    findings += _never_moved(course, fresh())
     findings += _straight(course, fresh(), first_batch)
     findings += _alike(course, fresh())
     findings += _flow(course, fresh(), first_batch)
@@ -136,10 +137,10 @@ def _turned(answer: Tensor) -> Tensor:
     return answer.roll(1, 0)
 
 
-def _asleep(course: Course) -> Iterator[Finding]:
+def _asleep(course: Course, start: Patient) -> Iterator[Finding]:
     """Find a network that trains in evaluation mode, though each epoch begins in training mode."""
-    patient, share = course.base.patient, course.base.asleep
-    if patient is not None and patient.step is not None and share > 0.4 and minds_mode(patient.network):
+    share = course.base.asleep
+    if start.step is not None and share > 0.4 and sleeps(start.network):
         seen = f"in {share:.0%} of the passes of its steps the network is in evaluation mode"
         yield Finding("eval_in_training", "step", f"{seen}: something puts it there, and nothing puts it back", 0.92)
 
@@ -354,6 +355,10 @@ def _collapsed(course: Course, batch: Any) -> Iterator[Finding]:
     except Exception:  # a network that is called in ways of its own
         return
     one, other = (o.double() for o in outputs)
+    torch.manual_seed(1)
+    again = parts_of(patient.forward((inputs[0].roll(1, 0), *rest)))[0].double()
+    if again.shape == other.shape and float((again - other).abs().mean()) > 0.02 * float(other.std()):
+        return  # it draws what it answers
     if one.shape != other.shape or one.ndim < 2 or len(one) != len(inputs[0]) or one[0].numel() < 8:
         return
     varied = float((inputs[0].double() - inputs[0].double().roll(1, 0)).abs().mean())
@@ -395,6 +400,21 @@ def _fixed_end(course: Course, start: Patient) -> Iterator[Finding]:
         cause = "not_in_optimizer" if matrices[-1][1].requires_grad else "frozen_parameters"
         place = matrices[-1][0].rpartition(".")[0] or matrices[-1][0]
         yield Finding(cause, place, "the last layer stays as it was drawn, and layers before it are trained", 0.92)
+
+
+def _never_moved(course: Course, start: Patient) -> Iterator[Finding]:
+    """Find weights that the user's own step leaves where they were, in all of the training."""
+    trained = course.base.patient
+    if trained is None or start.step is None or course.players or not course.base.complete or not course.base.finite:
+        return
+    held = {id(p) for o in start.optimizers for group in o.param_groups for p in group["params"]}
+    after = dict(trained.network.named_parameters())
+    free = [(n, p) for n, p in start.network.named_parameters() if p.requires_grad and p.ndim > 1]
+    still = [(n, p) for n, p in free if torch.equal(after[n], p)]
+    if still and len(still) < len(free):
+        cause = "no_gradient" if any(id(p) in held for _, p in still) else "not_in_optimizer"
+        seen = f"{len(still)} of {len(free)} matrices have not moved in {len(course.base.losses)} steps"
+        yield Finding(cause, still[0][0].rpartition(".")[0] or still[0][0], seen, 0.6)
 
 
 def _straight(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:

@@ -160,7 +160,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
                 continue
         if cause == "wrong_step_order":
             cause = _step_cause(course, sample)
-        if cause == "learning_rate_too_high" and is_sum(sample):
+        if cause in ("learning_rate_too_high", "wrong_loss") and is_sum(sample):
             cause = "sum_reduction"
         seen = f"skill {old:.2f} becomes {new:.2f} {treatment.words} (0: best constant answer, 1: perfect)"
         sure = 0.5 + 0.25 * min(1.0, gain) + 0.15 * min(prior, 1.0) + 0.05 * (gain >= 0.95 * top)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ _WANTS = {
 
 def check_layers(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Yield what is wrong with the layers and their weights, whatever the loss."""
-    yield from _unregistered(patient)
+    yield from _unregistered(patient, batch)
     yield from _same_layer(patient)
     yield from _initial_weights(patient)
     yield from _tiny_batches(patient, batch)
@@ -57,24 +58,29 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
             p.copy_(value)
     if not isinstance(output, Tensor) or not isinstance(target, Tensor) or loss is None:
         return
-    yield from _shapes(output, target, task)
+    if target.is_floating_point() and not bool(torch.isfinite(target).all()):
+        return  # what is missing would hide what the loss does
+    yield from _shapes(loss, output, target)
     if shaken is not None and len(shaken) > 1 and bool((shaken == shaken.reshape(-1)[0]).all()):
         seen = f"every output is {float(shaken.reshape(-1)[0]):.3g}, whatever the weights and the inputs are"
         single = task.classes <= 1 and output[0].numel() == 1
         yield Finding("output_width" if single else "collapse", "output", seen, 0.96)
         return
     out, wants = output_kind(output, task, shaken), loss_kind(loss, output, target, task)
-    yield from _mismatch(out, wants, task, output, target)
+    if not _enough(loss, out, wants, task, output, target):
+        yield from _mismatch(out, wants, task, output, target)
     yield from _axis(output, task)
     yield from _targets(patient, output, target, task, wants)
     if wants == "distance":
         yield from _nominal(patient, output, task)
-    yield from _direction(loss, output, target, task)
+    if wants != "other" or task.kind == "classes" or _known_reversed(loss, output, target, task):
+        yield from _direction(loss, output, target, task)
     if out == "free" and wants != "constant":
         yield from _floor(loss, output, target, task)
+    yield from _weighed(loss, output, target, task)
     yield from _last_layer(patient, batch, output)
     if linear:
-        yield from _linear(patient, task)
+        yield from _linear(patient, task, batch)
 
 
 def _shaken(patient: Patient, batch: Any) -> Tensor | None:
@@ -94,16 +100,31 @@ def _shaken(patient: Patient, batch: Any) -> Tensor | None:
     return torch.cat(outputs) if outputs else None
 
 
-def _shapes(output: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
+def _shapes(loss: Any, output: Tensor, target: Tensor) -> Iterator[Finding]:
+    """Find a loss that meets every answer with every target: it does not change if targets are exchanged."""
     if output.shape != target.shape and output.is_floating_point() and target.is_floating_point():
         if output.numel() == target.numel() and output.numel() > 1 and output.ndim != target.ndim:
             try:
                 whole = torch.broadcast_shapes(output.shape, target.shape)
             except RuntimeError:
                 return
-            if math.prod(whole) > output.numel():
+            with torch.no_grad():
+                one, other = float(loss(output, target)), float(loss(output, target.flip(0)))
+            if math.prod(whole) > output.numel() and abs(one - other) <= 1e-4 * max(abs(one), 1e-12):
                 seen = f"outputs {tuple(output.shape)} and targets {tuple(target.shape)} become {tuple(whole)}"
                 yield Finding("target_broadcast", "output and target", seen, 0.97)
+
+
+def _enough(loss: Any, out: OutputKind, wants: LossKind, task: Task, output: Tensor, target: Tensor) -> bool:
+    """Whether the best answers within the activation's reach make the loss small: a factor widens them."""
+    if task.kind != "classes" or wants != "softmax" or out not in ("sigmoid", "tanh", "softmax") or task.sequence:
+        return False
+    index = target.reshape(-1).long()
+    if output.ndim != 2 or len(index) != len(output) or int(index.min()) < 0 or int(index.max()) >= output.shape[1]:
+        return False
+    best = nn.functional.one_hot(index, output.shape[1]).to(output)
+    with torch.no_grad():
+        return float(loss(2 * best - 1 if out == "tanh" else best, target)) < 0.15
 
 
 def _mismatch(out: OutputKind, wants: LossKind, task: Task, output: Tensor, target: Tensor) -> Iterator[Finding]:
@@ -195,6 +216,8 @@ def _targets(patient: Patient, output: Tensor, target: Tensor, task: Task, wants
         yield Finding("wrong_target_coding", "targets", seen, 0.9)
     if task.kind == "classes" and not whole.is_floating_point():
         valued = whole[whole >= 0]
+        for value in task.ignored:
+            valued = valued[valued != value] if value >= task.classes else valued
         if len(valued) == 0:
             return
         found, top = len(valued.unique()), int(valued.max()) + 1
@@ -205,7 +228,7 @@ def _targets(patient: Patient, output: Tensor, target: Tensor, task: Task, wants
             yield Finding("output_width", "output", f"{task.classes} outputs for {found} classes", 0.45)
         if not task.sequence and int(valued.min()) == 1 and task.classes == top and found == top - 1 and found >= 2:
             seen = f"classes are numbered from 1 to {top - 1}; output 0 is never right"
-            yield Finding("wrong_target_coding", "targets", seen, 0.55)
+            yield Finding("wrong_target_coding", "targets", seen, 0.45)
 
 
 def _nominal(patient: Patient, output: Tensor, task: Task) -> Iterator[Finding]:
@@ -236,6 +259,11 @@ def _nominal(patient: Patient, output: Tensor, task: Task) -> Iterator[Finding]:
         seen = f"squared error on {len(values)} class numbers, whose order means nothing: a linear model explains "
         seen += f"{found[0]:.0%} of their variance, and {sum(found[1:]) / len(found[1:]):.0%} if they are renumbered"
         yield Finding("wrong_loss", "loss", seen, 0.8)
+
+
+def _known_reversed(loss: Any, output: Tensor, target: Tensor, task: Task) -> bool:
+    """Whether a loss with its sign turned is one of the usual ones."""
+    return loss_kind(lambda o, t: -loss(o, t), output, target, task) not in ("other", "constant")
 
 
 def _direction(loss: Any, output: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
@@ -294,6 +322,24 @@ def _floor(loss: Any, output: Tensor, target: Tensor, task: Task) -> Iterator[Fi
         yield Finding("loss_activation_mismatch", "loss", f"{seen}: something squashes them before", 0.93)
 
 
+def _weighed(loss: Any, output: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
+    """Find class weights that make common classes weigh more than rare ones."""
+    if task.kind != "classes" or task.sequence or output.ndim != 2 or target.numel() != len(output):
+        return
+    free = torch.zeros_like(output).requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(loss(free, target), free)
+    size, flat = gradient.abs().sum(1), target.reshape(-1)
+    kinds, counts = flat.unique(return_counts=True)
+    if len(kinds) < 2 or int(counts.max()) < 3 * int(counts.min()):
+        return
+    weights = [float(size[flat == kind].mean()) for kind in kinds]
+    common, rare = weights[int(counts.argmax())], weights[int(counts.argmin())]
+    if rare > 0 and common > 2 * rare:
+        seen = f"a row of the commonest class weighs {common / rare:.1f} times as much as one of the rarest"
+        yield Finding("label_imbalance", "loss", f"{seen}: weights are the wrong way round", 0.85)
+
+
 def _last_layer(patient: Patient, batch: Any, output: Tensor) -> Iterator[Finding]:
     """Dropout on the outputs: zeros at random places in training that are not there in evaluation."""
     network = patient.network
@@ -333,12 +379,33 @@ def is_affine(patient: Patient, batch: Any, task: Task) -> bool:
     return gap < 1e-4 * float((one - two).abs().mean())
 
 
-def _linear(patient: Patient, task: Task) -> Iterator[Finding]:
+def _linear(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Find several layers with weights that together are one."""
     layers = [n for n, m in patient.network.named_modules() if isinstance(m, LINEAR)]
-    if len(layers) >= 2 and task.kind != "reconstruction":
+    if len(layers) >= 2 and task.kind != "reconstruction" and _in_series(patient, batch):
         seen = f"{len(layers)} layers with weights, and the whole is linear in its inputs"
         yield Finding("missing_nonlinearity", layers[0], seen, 0.9)
+
+
+def _in_series(patient: Patient, batch: Any) -> bool:
+    """Whether one layer's output goes into another through no narrower place, as a factorization has on purpose."""
+    given: list[tuple[nn.Module, Tensor]] = []
+    layers = [m for m in patient.network.modules() if isinstance(m, LINEAR)]
+    handles = [m.register_forward_pre_hook(lambda m, i: given.append((m, i[0]))) for m in layers]
+    try:
+        patient.forward(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for k, (after, entering) in enumerate(given):
+        if not entering.requires_grad:
+            continue
+        for before, _ in given[:k]:
+            found = torch.autograd.grad(entering.sum(), before.weight, retain_graph=True, allow_unused=True)[0]
+            first, inner, last = before.weight[0].numel(), len(before.weight), len(after.weight)
+            if found is not None and inner >= min(first, last):
+                return True
+    return False
 
 
 # -- gradients and parameters -------------------------------------------------------------------------------------
@@ -352,7 +419,9 @@ def _gradients(patient: Patient, batch: Any) -> Iterator[Finding]:
     network.train()
     used: set[int] = set()
     handles = [m.register_forward_hook(lambda m, *_: used.add(id(m))) for m in network.modules()]
-    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
+    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad and id(p) in held]
+    trained = trained or [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     try:
         loss = patient.measure(batch)
     finally:
@@ -363,7 +432,14 @@ def _gradients(patient: Patient, batch: Any) -> Iterator[Finding]:
             seen = "the loss does not depend on any parameter: its graph is cut"
             yield Finding("no_gradient", "loss", seen, 0.97)
         return
-    found = torch.autograd.grad(loss, [p for _, p in trained], allow_unused=True)
+    found = list(torch.autograd.grad(loss, [p for _, p in trained], allow_unused=True))
+    if any(g is None for g in found):  # each of several tasks may have batches of its own
+        for other in islice(patient.train.batches(torch.Generator().manual_seed(1)), 6):
+            again = patient.measure(other)
+            more = (
+                torch.autograd.grad(again, [p for _, p in trained], allow_unused=True) if again.requires_grad else found
+            )
+            found = [a if a is not None else b for a, b in zip(found, more, strict=True)]
     owners = {id(p): m for m in network.modules() for p in m.parameters(recurse=False)}
     cut = [
         name
@@ -420,7 +496,7 @@ def _reached(patient: Patient, batch: Any, parameters: list[nn.Parameter]) -> bo
     return any(gradient is not None for gradient in found)
 
 
-def _unregistered(patient: Patient) -> Iterator[Finding]:
+def _unregistered(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Layers and parameters kept in plain lists, dicts or attributes that the network does not know of."""
     known = {id(p) for p in patient.network.parameters()}
     for name, module in patient.network.named_modules():
@@ -432,11 +508,25 @@ def _unregistered(patient: Patient) -> Iterator[Finding]:
                 if lost:
                     place = f"{name}.{attribute}".lstrip(".")
                     held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
-                    if all(id(p) in held for p in lost):
+                    if all(id(p) in held for p in lost) or not _learns(patient, batch, lost):
                         continue
                     seen = f"{sum(p.numel() for p in lost)} weights in a {type(value).__name__} are unknown to it"
                     yield Finding("unregistered_layers", place, seen, 0.95)
                     return
+
+
+def _learns(patient: Patient, batch: Any, parameters: list[Tensor]) -> bool:
+    """Whether a loss would move parameters; also where that cannot be asked."""
+    if patient.loss is None and patient.objective is None:
+        return True
+    try:
+        patient.network.train()
+        loss = patient.measure(batch)
+        if not loss.requires_grad:
+            return True
+        return any(g is not None for g in torch.autograd.grad(loss, parameters, allow_unused=True))
+    except Exception:  # a program that fails is told so elsewhere
+        return True
 
 
 def _hidden(value: Any) -> Iterator[list[Tensor]]:
@@ -477,6 +567,17 @@ def _initial_weights(patient: Patient) -> Iterator[Finding]:
             return
 
 
+def _unlike(places: list[tuple[Tensor, Tensor]]) -> bool:
+    """Whether what goes into a layer at its calls has other means, or other spreads."""
+    if not places:
+        return False
+    (center, spread), *others = places
+    size = spread.mean().clamp_min(1e-12)
+    return any(
+        float((c - center).abs().mean() / size) > 0.3 or not 0.6 < float(s.mean() / size) < 1.6 for c, s in others
+    )
+
+
 def _tiny_batches(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Batch statistics over a handful of numbers."""
     norms = [(n, m) for n, m in patient.network.named_modules() if isinstance(m, NORMS)]
@@ -484,27 +585,33 @@ def _tiny_batches(patient: Patient, batch: Any) -> Iterator[Finding]:
         return
     counts: dict[str, int] = {}
     calls: dict[str, int] = {}
+    places: dict[str, list[tuple[Tensor, Tensor]]] = {}
     parents = {n: n.rpartition(".")[0] for n, _ in norms}
 
     def count(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             calls[name] = calls.get(name, 0) + 1
-            if name in parents:
+            if name in parents and module.training:
                 counts[name] = min(counts.get(name, 1 << 30), inputs[0].numel() // inputs[0].shape[1])
+                rows = inputs[0].transpose(0, 1).reshape(inputs[0].shape[1], -1)
+                places.setdefault(name, []).append((rows.mean(1), rows.std(1)))
 
         return hook
 
     watched = [*norms, *((p, patient.network.get_submodule(p)) for p in set(parents.values()))]
     handles = [m.register_forward_pre_hook(count(n)) for n, m in watched]
     try:
-        patient.network.eval()
-        with torch.no_grad():
-            patient.forward(batch)
+        patient.network.train()
+        if patient.step is None:
+            with torch.no_grad():
+                patient.forward(batch)
+        else:
+            patient.advance(batch)
     finally:
         for handle in handles:
             handle.remove()
     for name, parent in parents.items():
-        if calls.get(name, 0) > 1 and calls.get(parent, 0) <= 1:
+        if calls.get(name, 0) > 1 and calls.get(parent, 0) <= 1 and _unlike(places.get(name, [])):
             seen = f"its running statistics mix those of {calls[name]} places where it is called in one pass"
             yield Finding("shared_state", name, seen, 0.75)
             break

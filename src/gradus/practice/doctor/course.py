@@ -71,9 +71,11 @@ class Course:
 
     @property
     def risen(self) -> bool:
-        """Whether the user's own score rose, and the training loss fell."""
+        """Whether the training loss fell, and the user's own score, where there is one, rose."""
         before, after = self.own
-        return after > before and self.base.tail() < 0.9 * self.base.head()
+        known = math.isfinite(before) and math.isfinite(after)
+        fallen = self.base.tail() < 0.9 * self.base.head()
+        return after > before and self.base.tail() < self.base.head() if known else fallen
 
     @property
     def pointless(self) -> bool:

@@ -30,7 +30,7 @@ from gradus.practice.doctor.findings import Diagnosis, Finding, ranked
 from gradus.practice.doctor.implied import implied_loss
 from gradus.practice.doctor.judge import Judge
 from gradus.practice.doctor.patient import Patient, untouched
-from gradus.practice.doctor.task import Task, task_of
+from gradus.practice.doctor.task import Task, task_of, with_ignored
 from gradus.practice.doctor.trial import quiet
 
 __all__ = ["examine", "examine_build"]
@@ -171,7 +171,7 @@ def _stages(
     judge, failure = None, None
     try:
         judge = Judge.of(fresh())
-        task = judge.task
+        task = judge.task = each(lambda: _unlabelled(fresh(), judge.task, batch))
     except GradusError:
         raise
     except Exception as error:  # of the loss on the output: the checks of wiring may know why
@@ -204,7 +204,7 @@ def _stages(
     )
     found += more
     if course.poor:
-        found[:] = [replace(f, confidence=0.75) if f.cause == "padding_leak" else f for f in found]
+        found[:] = [_surer(f) for f in found]
     diagnosis.tables["layers"] = table
     diagnosis.tables["epochs"] = course.base.epochs
     diagnosis.tables["treatments"] = course.treated
@@ -251,6 +251,20 @@ def _implied(patient: Patient, batch: Any) -> Any:
         return None
 
 
+def _unlabelled(patient: Patient, task: Task, batch: Any) -> Task:
+    """Return the task with the class numbers of a training batch that the loss passes over, as well."""
+    if task.kind != "classes" or patient.criterion is None or not patient.plain:
+        return task
+    try:
+        patient.network.eval()
+        with torch.no_grad():
+            output = patient.forward(batch)
+        here = with_ignored(task, patient.criterion, output, patient.target(batch)).ignored
+    except Exception:  # a program that fails is told so elsewhere
+        return task
+    return replace(task, ignored=tuple(sorted({*task.ignored, *here})))
+
+
 def _asked_of(patient: Patient, batch: Any) -> Task:
     """Return the task as far as output and target tell."""
     try:
@@ -281,6 +295,13 @@ def _failed(error: BaseException, *, certain: bool = True) -> Finding:
     )
     words = str(error).splitlines()[0] if str(error) else "no message"
     return Finding("program_fails", place, f"{type(error).__name__}: {words}", 0.97 if certain else 0.6)
+
+
+def _surer(finding: Finding) -> Finding:
+    """Return a finding of what is harmless where a network learns all the same, for one that does not."""
+    hints = finding.cause in ("wrong_axis", "constant_inputs") and finding.place == "train inputs"
+    harmless = finding.cause == "padding_leak" or (hints and finding.confidence < 0.5)
+    return replace(finding, confidence=0.75) if harmless else finding
 
 
 def _rounded(value: float) -> float | None:

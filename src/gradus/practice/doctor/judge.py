@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradus.practice.doctor.patient import Patient
-from gradus.practice.doctor.task import Task, loss_kind, task_of, with_ignored
+from gradus.practice.doctor.task import Task, loss_kind, task_of, told_by_loss, with_ignored
 
 __all__ = ["Judge", "linear_code_skill", "reference_skill"]
 
@@ -42,6 +42,8 @@ class Judge:
         together, the square of their correlation.
     squashed : bool
         Whether outputs are raw scores of numbers from 0 to 1, which the loss squashes itself.
+    turnable : bool
+        Whether the loss is of no known kind, so that large outputs may mean small targets, as distances and risks do.
     """
 
     task: Task
@@ -50,6 +52,7 @@ class Judge:
     rare: bool = False
     linked: bool = False
     squashed: bool = False
+    turnable: bool = False
 
     @classmethod
     def of(cls, patient: Patient) -> Judge:
@@ -71,12 +74,15 @@ class Judge:
                 inputs = patient.inputs(batches[0])[0]
                 task = task_of(output, patient.target(batches[0]), inputs)
                 if isinstance(output, Tensor):
+                    task = told_by_loss(task, patient.criterion, output, patient.target(batches[0]))
                     task = with_ignored(task, patient.criterion, output, patient.target(batches[0]))
         judge = cls(task, batches)
         if task.kind in ("numbers", "reconstruction") and patient.criterion is not None:
             kind = loss_kind(patient.criterion, output, patient.target(batches[0]), task)
             judge.squashed = kind == "sigmoid"
             judge.linked = task.kind == "numbers" and kind not in ("distance", "sigmoid")
+        if task.kind in ("numbers", "binary") and patient.criterion is not None:
+            judge.turnable = loss_kind(patient.criterion, output, patient.target(batches[0]), task) == "other"
         judge.rare = is_rare([patient.target(batch) for batch in batches], task)
         judge.first_loss = judge(patient)["valid_loss"]
         return judge
@@ -161,12 +167,16 @@ class Judge:
             spread = float(((truth - truth.mean(0)) ** 2).sum())
             if self.linked and truth.shape[1] == 1:
                 together = float(torch.corrcoef(torch.stack([answer[:, 0], truth[:, 0]]))[0, 1])
-                return abs(together) * together if math.isfinite(together) else 0.0
+                signed = together**2 if self.turnable else abs(together) * together
+                return signed if math.isfinite(together) else 0.0
             return 1 - float(((answer - truth) ** 2).sum()) / spread if spread > 0 else math.nan
         common = max((float((truth == value).double().mean()) for value in truth.unique()), default=1.0)
         if kind == "binary" and truth.ndim > 1:
             common = float(torch.maximum(truth.double().mean(0), 1 - truth.double().mean(0)).mean())
         accuracy = float((answer == truth).double().mean())
+        if self.turnable and kind == "binary":
+            scores = torch.cat([o.reshape(-1) for o in outputs]).double().numpy()
+            return abs(ranking_skill(scores, truth.reshape(-1).numpy()))
         return (accuracy - common) / (1 - common) if common < 1 else math.nan
 
 
@@ -231,6 +241,8 @@ def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str
     train, valid = patient.train.rows(limit), patient.valid.rows(ROWS)
     if len(train) < 2 or len(train) != len(valid):
         return {}
+    if task.kind == "classes" and not task.sequence:
+        train, valid = (_labelled(part, task) for part in (train, valid))
     if task.sequence:
         return _after_tokens(train, valid, task)
     tables = [(_table(a, b)) for a, b in zip(train[:-1], valid[:-1], strict=True)]
@@ -243,6 +255,15 @@ def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str
     if (many and task.kind == "classes") or len(np.unique(y)) < 2 or y.ndim > 2:
         return {}
     return _simple(X, y, X_val, y_val, task, is_rare([valid[-1]], task))
+
+
+def _labelled(parts: tuple[Tensor, ...], task: Task) -> tuple[Tensor, ...]:
+    """Return rows whose class the loss does not pass over as that of an unlabelled one."""
+    kept = torch.ones(len(parts[-1]), dtype=torch.bool)
+    for value in task.ignored:
+        if value >= task.classes or value < 0:
+            kept &= parts[-1].reshape(len(kept), -1)[:, 0] != value
+    return parts if bool(kept.all()) else tuple(part[kept] for part in parts)
 
 
 def _simple(

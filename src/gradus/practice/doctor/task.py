@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-__all__ = ["LossKind", "OutputKind", "Task", "loss_kind", "output_kind", "task_of", "with_ignored"]
+__all__ = ["LossKind", "OutputKind", "Task", "loss_kind", "output_kind", "task_of", "told_by_loss", "with_ignored"]
 
 TaskKind = Literal["classes", "binary", "soft", "numbers", "reconstruction", "other"]
 LossKind = Literal["softmax", "log_probabilities", "sigmoid", "probabilities", "rates", "distance", "constant", "other"]
@@ -171,6 +171,34 @@ def _is_sigmoid(value: Callable[[Tensor], float], output: Tensor, aim: Tensor) -
     sign = torch.where(aim > 0.5, 1.0, -1.0).to(output)
     right, wrong, more = value(20 * sign), value(-20 * sign), value(-40 * sign)
     return right < 0.5 * wrong and wrong > 1 and abs(more / wrong - 2) < 0.3
+
+
+@torch.no_grad()
+def told_by_loss(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, target: Tensor) -> Task:
+    """Return the task as the loss has it: of metric losses outputs are no scores, of quantiles no means.
+
+    A loss that is the same when the columns of the outputs change places takes none of them for a class. One whose
+    best constant answer is far from mean and median of the targets does not ask for the targets themselves.
+    """
+    try:
+        if task.kind == "classes" and not task.sequence and output.ndim == 2 and output.shape[1] > 2:
+            free = torch.randn(output.shape, generator=torch.Generator().manual_seed(0)).to(output)
+            one, turned, other = (float(loss(o, target)) for o in (free, free.roll(1, 1), 2 * free.flip(0)))
+            if abs(one - turned) < 1e-5 * abs(one) and abs(one - other) > 1e-3 * abs(one):
+                return Task("other")
+        if task.kind == "numbers" and output.numel() == target.numel() and target.numel() >= 20:
+            flat = target.double().reshape(-1)
+            spread = float(flat.std())
+            levels = torch.quantile(flat, torch.linspace(0.02, 0.98, 33, dtype=torch.float64))
+            costs = [float(loss(torch.full_like(output, float(level)), target)) for level in levels]
+            best = float(levels[min(range(len(costs)), key=costs.__getitem__)])
+            if all(math.isfinite(c) for c in costs) and max(costs) > min(costs) and spread > 0:
+                if min(abs(best - float(flat.mean())), abs(best - float(flat.median()))) > 0.45 * spread:
+                    inner = levels[0] < best < levels[-1]
+                    return Task("other") if inner else task
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        return task
+    return task
 
 
 def with_ignored(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, target: Tensor) -> Task:
