@@ -69,9 +69,11 @@ def test_what_is_poor(skill, more, poor):
     ("skill", "more", "poor"),
     [
         (101.0, {}, True),
-        (0.0, {}, True),
+        (0.0, {"losses": [1.0] * 10 + [0.95] * 10}, True),
+        (0.0, {"losses": [1.0] * 10 + [0.8] * 10}, False),  # it learns, whatever of it validation rows show
         (0.0, {"losses": [1.0] * 10 + [0.8] * 10, "own": (0.1, 0.2)}, False),
-        (0.0, {"losses": [1.0] * 10 + [0.95] * 10, "own": (0.1, 0.2)}, True),
+        (0.0, {"losses": [1.0] * 10 + [0.95] * 10, "own": (0.1, 0.2)}, False),
+        (0.0, {"losses": [1.0] * 10 + [1.05] * 10, "own": (0.1, 0.2)}, True),
         (0.0, {"losses": [1.0] * 10 + [0.8] * 10, "own": (0.2, 0.1)}, True),
         (0.0, {"losses": [1.0] * 10 + [0.8] * 10, "own": (0.1, 0.2), "answered": (1.0, 0.99, 1.0)}, True),
         (0.3, {}, False),
