@@ -238,6 +238,15 @@ def test_parameters_that_stop_moving(change, found):
     assert causes(check_step(changing(change))) == found
 
 
+def test_an_offset_that_is_never_used_has_not_stopped():
+    class Spare(Dropping):
+        def __init__(self):
+            super().__init__(0.0)
+            self.spare = nn.ParameterDict({"bias": nn.Parameter(torch.zeros(3))})
+
+    assert causes(check_step(patient(Spare, step=step_of("zbs")))) == []
+
+
 # -- modes -----------------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +288,10 @@ def test_the_share_of_passes_in_evaluation_mode():
 
 
 def test_judging_between_epochs_is_not_asleep():
-    p = patient(Dropping(), epochs=2)
+    def objective(network, batch):  # is judged with gradients, in evaluation mode
+        return F.mse_loss(network(batch[0]).softmax(1), F.one_hot(batch[1], 10).float())
+
+    p = patient(Dropping(), objective=objective, epochs=2)
     assert run_trial(p, seconds=60, judge=Judge.of(p)).asleep == 0.0
 
 
