@@ -120,6 +120,12 @@ def test_what_is_behind(skill, more, behind):
     assert course(skill, **more).behind is behind
 
 
+def test_a_tenth_below_what_is_known_is_not_behind():
+    sure = Judge(Task("classes", 1, 2), [(torch.zeros(40000, 1), torch.arange(40000) % 2)])
+    known = {"reference": {"linear": 0.95}, "judge": sure}
+    assert [course(skill, **known).behind for skill in (0.85, 0.88)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("skill", "lowest", "endless"), [(0.5, -201.0, True), (0.5, -199.0, False), (0.0, -41.0, True), (0.0, -39.0, False)]
 )
