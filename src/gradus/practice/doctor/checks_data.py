@@ -134,7 +134,7 @@ def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[F
     elif shared > 0.05 and shared > 3 * repeated + 0.05:
         seen = f"{shared:.0%} of the validation rows are training rows ({repeated:.0%} of training rows are repeated)"
         yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.15 else 0.7)
-    elif shared < 0.02:
+    elif shared < 0.02 and not set(_keys(train[0])) & set(_keys(valid[0])):
         yield from _near_copies(train[0], valid[0])
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from gradus.practice.doctor.checks_step import minds_mode
 from gradus.practice.doctor.findings import Finding
-from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import LossKind, Task, loss_kind
 
 __all__ = ["check_evaluate"]
@@ -175,7 +175,7 @@ def _told(
         yield Finding("wrong_evaluation", "evaluate", f"{seen}: not all rows count", 0.9)
     elif task.kind != "numbers" and 0 <= bad < perfect <= 1 and perfect < 0.95:
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: even perfect answers do not get 1", 0.85)
-    elif task.kind != "numbers" and perfect > 1.001 and 0 <= trained <= 1 and not _counts(perfect, len(inputs)):
+    elif task.kind != "numbers" and perfect > 1.001 and _too_much(patient, perfect, trained, len(inputs)):
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: more than there is to get", 0.85)
 
 
@@ -219,6 +219,17 @@ def _minds(patient: Patient, task: Task, inputs: Tensor, target: Tensor, shift: 
     named, truth = output.argmax(task.axis), target[:2000]
     right, other = (float((named == t).double().mean()) for t in (truth, target.roll(shift, 0)[:2000]))
     return right - other > 0.2
+
+
+def _too_much(patient: Patient, perfect: float, trained: float, rows: int) -> bool:
+    """Whether a score is a share of more than the whole, or the number of rows over that of one batch."""
+    if patient.valid is None or _counts(perfect, rows):
+        return False
+    if 0 <= trained <= 1:
+        return True
+    sizes = [len(parts_of(batch)[0]) for batch in patient.valid.batches()]
+    shares = [scale * sum(sizes) / size for size in sizes for scale in (1.0, 100.0)]
+    return any(abs(perfect - share) < 1e-3 * share for share in shares)
 
 
 def _counts(perfect: float, n: int) -> bool:

@@ -326,24 +326,24 @@ def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
                         shrink * value + scale * value.abs().mean() * torch.randn(p.shape, generator=generator).to(p)
                     )
             whole = cost(batch[0])
-            for value in list(silent):
-                rows = (target.reshape(-1) == value).nonzero()[:, 0]
+            for label in list(silent):
+                rows = (target.reshape(-1) == label).nonzero()[:, 0]
                 others = torch.randint(len(target), (len(rows),), generator=generator)
                 other = batch[0].clone()
                 other[rows] = batch[0][others]
                 if cost(other) != whole:
-                    silent.discard(value)
-                    loud.add(value)
+                    silent.discard(label)
+                    loud.add(label)
     finally:
         with torch.no_grad():
             for p, value in zip(parameters, kept, strict=True):
                 p.copy_(value)
     judged = patient.valid.rows(2000)[-1] if patient.valid is not None else target
-    silent = {value for value in silent if bool((judged == value).any())}  # one that is never judged is no label
+    silent = {label for label in silent if bool((judged == label).any())}  # one that is never judged is no label
     if silent and loud:
-        value = min(silent)
-        share = float((target == value).double().mean())
-        seen = f"rows with target {value:g} ({share:.0%} of a batch) cost nothing, whatever the weights are"
+        least = min(silent)
+        share = float((target == least).double().mean())
+        seen = f"rows with target {least:g} ({share:.0%} of a batch) cost nothing, whatever the weights are"
         yield Finding("wrong_target_coding", "targets", seen, 0.92)
 
 
@@ -396,24 +396,26 @@ class Compared(TorchFunctionMode):
 @torch.no_grad()
 def _flat(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Find scores that no weights make differ by one, so that a cross-entropy of several classes can not get small."""
-    parameters = [p for p in patient.network.parameters() if p.ndim > 1]
+    parameters = [p for p in patient.network.parameters() if p.ndim != 1]
     kept, generator = [p.detach().clone() for p in parameters], torch.Generator().manual_seed(0)
-    widest, classes, calls = 0.0, 0, 0
+    widest, varied, classes, calls = 0.0, 0.0, 0, 0
     patient.network.eval()
     try:
         for scale in (0.0, 1.0, 3.0, 10.0):
             for p, value in zip(parameters, kept, strict=True):
-                p.copy_(value + scale * value.std() * torch.randn(p.shape, generator=generator).to(p))
+                drawn = torch.randn(p.shape, generator=generator).to(p)
+                p.copy_(value + scale * (value.std() * drawn if p.ndim else value))
             with Compared() as heard:
                 patient.measure(batch)
             for scores, target in heard.pairs:
                 if scores.ndim == 2 and target.ndim == 1 and not target.is_floating_point() and scores.shape[1] > 2:
                     widest = max(widest, float((scores.amax(1) - scores.amin(1)).max()))
+                    varied = max(varied, float(scores.std(0).mean()))
                     classes, calls = scores.shape[1], calls + 1
     finally:
         for p, value in zip(parameters, kept, strict=True):
             p.copy_(value)
-    if calls >= 4 and widest < 1.0:
+    if calls >= 4 and widest < 1.0 and varied > 1e-6:
         seen = f"of {classes} classes no scores differ by more than {widest:.2g}, whatever the weights are"
         yield Finding("loss_activation_mismatch", "loss", f"{seen}: divide by the temperature", 0.88)
 

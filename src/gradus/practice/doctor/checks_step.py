@@ -40,7 +40,7 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
         register_optimizer_step_pre_hook(lambda *_: around.update(before=[p.detach().clone() for p in parameters])),
         register_optimizer_step_post_hook(lambda *_: around.update(after=[p.detach().clone() for p in parameters])),
     ]
-    with heard(watch, patient.network, patient.optimizers), _removed(hooks):
+    with heard(watch, patient.network), _removed(hooks):
         while done < steps:
             begun = done
             for batch in patient.train.batches(order):
@@ -219,7 +219,7 @@ def _against(patient: Patient) -> Iterator[Finding]:
         hook = register_optimizer_step_pre_hook(look)
         try:
             torch.manual_seed(k)
-            with heard(watch, patient.network, patient.optimizers):
+            with heard(watch, patient.network):
                 patient.advance(batch)
         finally:
             hook.remove()
@@ -294,9 +294,15 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
     """Gradients of earlier calls that are still there when the optimizer steps."""
     counts, calls = watch.counts, len(watch.events)
     per_step = counts["backward"] / max(1, counts["step"])
-    if _uncleared(watch) > 0.6 * counts["step"] and not _fresh_gradients(patient):
+    cleared = sum(watch.kept) < 0.5 * len(watch.kept)  # in some way that was not heard
+    if _uncleared(watch) > 0.6 * counts["step"] and not cleared and not _fresh_gradients(patient):
         seen = f"gradients are cleared {counts['zero']} times in {counts['step']} steps"
         yield Finding("missing_zero_grad", "step", seen, 0.96)
+        return
+    worst = max(watch.stale.values(), default=0)
+    if len(watch.steppers) > 1 and worst > 0.6 * calls and min(watch.stale.values()) < 0.2 * calls:
+        seen = f"one of {len(watch.steppers)} optimizers took {worst} steps with gradients that were never cleared"
+        yield Finding("missing_zero_grad", "step", seen, 0.9)
         return
     players = len(patient.optimizers)
     if per_step > 1.5 and players == 1 and counts["step"] < calls:

@@ -149,6 +149,8 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         strange |= treatment.cause == "frozen_parameters" and as_drawn(sample)
         strange |= treatment.words.startswith("with one learning rate")
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.behind else 0.12 if prior >= 0.95 else 0.25)
+        if course.judge.task.kind == "other" and max(new, old) > 1:
+            continue  # a loss without a floor
         unsure = (1 if strange else 2) * course.judge.noise
         if gain < need or gain < 0.6 * top or new - max(old, -1.0) < max(least, unsure):
             continue

@@ -86,6 +86,12 @@ class Course:
         return 0 < 0.995 * blank <= loss < 3 * blank and abs(turned - loss) < 0.02 * abs(loss)
 
     @property
+    def below(self) -> bool:
+        """Whether a simple model does better by more than chance."""
+        known, skill = self.known, self.base.skill
+        return self.poor or (math.isfinite(known) and known - skill > max(0.05, self.judge.noise))
+
+    @property
     def behind(self) -> bool:
         """Whether a simple model, or a careful training of the same network, does clearly better."""
         known, skill = self.known, self.base.skill

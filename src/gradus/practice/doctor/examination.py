@@ -20,11 +20,12 @@ from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_flow import check_flow
 from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_steps, check_whole_gradient
+from gradus.practice.doctor.checks_layers import check_layers
 from gradus.practice.doctor.checks_loading import check_loading
 from gradus.practice.doctor.checks_made import check_made
 from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_training import check_training
-from gradus.practice.doctor.checks_wiring import check_layers, check_wiring
+from gradus.practice.doctor.checks_wiring import check_wiring
 from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.findings import Diagnosis, Finding, ranked
 from gradus.practice.doctor.implied import implied_loss
@@ -203,7 +204,7 @@ def _stages(
         lambda: check_training(fresh, task, judge, seconds=max(2.0, left - 2), treat=certain < 0.9, suspected=suspected)
     )
     found += more
-    if course.poor:
+    if course.below:
         found[:] = [_surer(f) for f in found]
     diagnosis.tables["layers"] = table
     diagnosis.tables["epochs"] = course.base.epochs

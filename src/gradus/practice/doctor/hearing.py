@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +48,8 @@ class StepWatch:
         The optimizers that took steps, by their identity.
     stopped : list of str
         Parameters that moved in the first half of the calls and never in the second.
+    stale : dict of int to int
+        Of each optimizer, by its identity, the steps before which its gradients were not cleared since its last one.
     """
 
     events: list[list[str]] = field(default_factory=list)
@@ -65,6 +67,7 @@ class StepWatch:
     undone: list[float] = field(default_factory=list)
     steppers: set[int] = field(default_factory=set)
     stopped: list[str] = field(default_factory=list)
+    stale: dict[int, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -109,8 +112,21 @@ def _noted(watch: StepWatch, name: str, function: Callable[..., Any]) -> Callabl
     return call
 
 
+def _clearing(watch: StepWatch, cleared: set[int], plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``zero_grad`` of an optimizer or a module that notes whose gradients it clears."""
+
+    def zero_grad(owner: Any, *arguments: Any, **named: Any) -> Any:
+        watch.events[-1].append("zero")
+        groups = getattr(owner, "param_groups", None)
+        found = owner.parameters() if groups is None else (p for group in groups for p in group["params"])
+        cleared.update(id(p) for p in found)
+        return plain(owner, *arguments, **named)
+
+    return zero_grad
+
+
 @contextmanager
-def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[None]:
+def heard(watch: StepWatch, network: nn.Module) -> Iterator[None]:
     """Hear of every backward, zero_grad, clipping and optimizer step, and put all functions back at the end."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     backward, engine = Tensor.backward, torch.autograd.backward
@@ -148,19 +164,25 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
         return call
 
     known = {id(p) for p in network.parameters()}
+    cleared: set[int] = set()
 
     def stepping(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         watch.events[-1].append("step")
         watch.steppers.add(id(optimizer))
         watch.used.append(norm())
         own = [p for group in optimizer.param_groups for p in group["params"] if id(p) in known]
+        if own and id(optimizer) in watch.stale and not {id(p) for p in own} <= cleared:
+            watch.stale[id(optimizer)] += 1
+        watch.stale.setdefault(id(optimizer), 0)
+        cleared.difference_update(id(p) for p in own)
         graded = [p for p in own if p.grad is not None and bool((p.grad != 0).any())]
         watch.everywhere += bool(own) and len(graded) == len(own) == len(parameters)
         moved = {n for n, ps in children.items() if any(p is q for p in ps for q in graded)}
         last = watch.reached[-1] if watch.reached else frozenset()
         watch.shared += any({maker, judge} <= last & moved for maker, judge in chain.pairs())
 
-    owners: list[Any] = [*optimizers, network, *network.children()]
+    owners: list[Any] = [torch.optim.Optimizer, nn.Module]
+    plain = [owner.zero_grad for owner in owners]
     handles: list[Any] = [register_optimizer_step_pre_hook(stepping), *chain.handles]
     mode = network.register_forward_pre_hook(lambda m, _: watch.training[-1].append(m.training))
     Tensor.backward, torch.autograd.backward = counted(backward), counted(engine)  # type: ignore[method-assign]
@@ -168,7 +190,7 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
         setattr(nn.utils, name, _noted(watch, "clip", function))
         setattr(nn.utils.clip_grad, name, _noted(watch, "clip", function))
     for owner in owners:
-        owner.__dict__["zero_grad"] = _noted(watch, "zero", owner.zero_grad)
+        owner.zero_grad = _clearing(watch, cleared, owner.zero_grad)
     try:
         yield
     finally:
@@ -176,7 +198,7 @@ def heard(watch: StepWatch, network: nn.Module, optimizers: Sequence[torch.optim
         for name, function in clips.items():
             setattr(nn.utils, name, function)
             setattr(nn.utils.clip_grad, name, function)
-        for owner in owners:
-            owner.__dict__.pop("zero_grad", None)
+        for owner, function in zip(owners, plain, strict=True):
+            owner.zero_grad = function
         for handle in [*handles, mode]:
             handle.remove()

@@ -169,6 +169,8 @@ def _is_sigmoid(value: Callable[[Tensor], float], output: Tensor, aim: Tensor) -
     if float(aim.min()) < -1.001 or float(aim.max()) > 1.001:
         return False
     sign = torch.where(aim > 0.5, 1.0, -1.0).to(output)
+    if float(aim.min()) < -0.5 and value(20 * sign) > -1e-3:
+        return False  # made for targets of -1 and 1
     right, wrong, more = value(20 * sign), value(-20 * sign), value(-40 * sign)
     return right < 0.5 * wrong and wrong > 1 and abs(more / wrong - 2) < 0.3
 

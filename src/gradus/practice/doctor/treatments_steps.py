@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import MethodType
 from typing import Any
 
 import torch
@@ -74,11 +75,11 @@ def adaptive(patient: Patient) -> Patient | None:
         group["lr"] = group["initial_lr"] = RATE
     inner = torch.optim.Adam([p for group in optimizer.param_groups for p in group["params"]], lr=RATE)
 
-    def step(closure: Callable[[], Any] | None = None) -> Any:
+    def step(_: Any, closure: Callable[[], Any] | None = None) -> Any:
         return inner.step(closure)
 
-    optimizer.step = step  # type: ignore[method-assign]
-    return held_rate(patient)
+    optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
+    return patient
 
 
 # -- gradients -------------------------------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ def clipped(patient: Patient) -> float:
         calls.append(float(most) / max(float(size), 1e-12))
         return size
 
-    nn.utils.clip_grad_norm_ = nn.utils.clip_grad.clip_grad_norm_ = told  # type: ignore[assignment]
+    nn.utils.clip_grad_norm_ = nn.utils.clip_grad.clip_grad_norm_ = told
     try:
         patient.network.train()
         patient.advance(next(iter(patient.train.batches(torch.Generator().manual_seed(0)))))

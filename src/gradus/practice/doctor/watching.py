@@ -62,7 +62,7 @@ class watch:
 
         kinds = (nn.ReLU, nn.ReLU6)
         self._handles = [m.register_forward_hook(look) for m in self.network.modules() if isinstance(m, kinds)]
-        self._listening = heard(self._seen, self.network, self.optimizers)
+        self._listening = heard(self._seen, self.network)
         self._listening.__enter__()
         return self
 
