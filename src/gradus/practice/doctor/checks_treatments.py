@@ -81,6 +81,8 @@ def treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> It
     planned = []
     for treatment in TREATMENTS:
         prior = _adapted(treatment, treatment.prior(sample), course)
+        if course.enough and treatment.cause == "too_few_updates":
+            continue  # as many steps are enough for a careful training
         if prior >= least and (not unknown or treatment.cause in SAME_LOSS):
             planned.append((prior, treatment))
     planned.sort(key=lambda pair: -pair[0])

@@ -103,6 +103,11 @@ class Course:
         return math.isfinite(self.careful) and self.careful - skill > max(room, 0.35 * (1 - skill))
 
     @property
+    def enough(self) -> bool:
+        """Whether a careful training does clearly better in as many steps."""
+        return math.isfinite(self.careful) and self.careful - self.base.skill > max(0.06, 3 * self.judge.noise)
+
+    @property
     def endless(self) -> bool:
         """Whether the loss falls and falls below zero."""
         low = min((v for v in self.base.losses if math.isfinite(v)), default=0.0)
