@@ -52,6 +52,7 @@ def check_examples(patient: Patient, task: Task, batch: Any, twin: Patient | Non
             return
     yield from _mixing(patient, batch, first)
     yield from _tail(patient, batch, first, task)
+    yield from _only_padding(patient, batch, first)
     if task.sequence and task.kind == "classes":
         yield from _future(patient, batch, first, task)
         yield from _padding(patient, batch, task)
@@ -114,6 +115,8 @@ def _rows_are_steps(patient: Patient, batch: Any, first: Tensor) -> bool:
 
 def _lost_rows(first: Tensor, inputs: Tensor) -> Iterator[Finding]:
     seen = f"{len(inputs)} rows go in and {len(first)} come out: a reshape has moved numbers across rows"
+    if inputs.ndim > 1 and first.shape[:2] == (inputs.shape[1], inputs.shape[0]):
+        return  # time comes first
     if first.shape[0] % len(inputs) and len(inputs) % first.shape[0]:
         yield Finding("mixed_examples", "network", seen, 0.6)
 
@@ -211,3 +214,25 @@ def _tail(patient: Patient, batch: Any, first: Tensor, task: Task) -> Iterator[F
         share = float(ends.double().mean()) / inputs.shape[1]
         seen = f"{share:.0%} of the positions are padding; without it answers change by {change:.2f} of their spread"
         yield Finding("padding_leak", "network", seen, 0.45)  # harmless where it learns all the same
+
+
+def _only_padding(patient: Patient, batch: Any, first: Tensor) -> Iterator[Finding]:
+    """Exchange the tokens of padded rows for others, and see whether the answers change at all."""
+    inputs = batch[0]
+    if inputs.ndim != 2 or inputs.is_floating_point() or inputs.shape[1] < 4 or first.shape[0] != len(inputs):
+        return
+    for padding in {0, int(inputs[:, -1].mode().values), int(inputs[:, 0].mode().values)}:
+        blank = inputs == padding
+        padded = blank.any(1) & ~blank.all(1)
+        if int(padded.sum()) < 4 or len(blank.sum(1).unique()) < 3:
+            continue
+        tokens = inputs[~blank]
+        other = inputs.clone()
+        other[~blank] = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))]
+        answer = _answer(patient, (other, *batch[1:]))
+        if answer is None or answer.shape != first.shape:
+            return
+        if float((answer[padded] - first[padded]).abs().max()) <= 1e-6 * float(first.abs().mean()):
+            seen = f"answers to {int(padded.sum())} padded rows stay the same when all their tokens are exchanged"
+            yield Finding("padding_leak", "network", f"{seen}: only the padding is looked at", 0.95)
+            return

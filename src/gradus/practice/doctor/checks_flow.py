@@ -26,6 +26,8 @@ def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     yield from _overbearing(patient, batch)
     yield from _shown(patient, batch)
     yield from _flat(patient, batch)
+    if patient.criterion is None or patient.step is not None:
+        yield from _heard_wrong(patient, batch)
     yield from _cut(patient, batch)
 
 
@@ -374,13 +376,14 @@ class Compared(TorchFunctionMode):
 
     NAMES = (
         "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
-        "binary_cross_entropy_with_logits", "sub", "__sub__", "__rsub__", "rsub",
+        "binary_cross_entropy_with_logits", "kl_div", "sub", "__sub__", "__rsub__", "rsub",
     )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self.targets: list[Tensor] = []
         self.pairs: list[tuple[Tensor, Tensor]] = []
+        self.names: list[str] = []
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
@@ -390,7 +393,45 @@ class Compared(TorchFunctionMode):
                 self.targets.append(target.detach())
                 if isinstance(arguments[0], Tensor):
                     self.pairs.append((arguments[0], target))
+                    self.names.append(function.__name__)
         return function(*arguments, **named)
+
+
+def _heard_wrong(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find a loss inside an objective that is handed probabilities where it takes their logarithms, or raw scores."""
+    parameters = [p for p in patient.network.parameters() if p.ndim > 1]
+    kept, generator = [p.detach().clone() for p in parameters], torch.Generator().manual_seed(0)
+    heard: dict[tuple[str, int], list[bool]] = {}
+    patient.network.eval()
+    try:
+        for scale in (0.0, 1.0, 4.0):
+            with torch.no_grad():
+                for p, value in zip(parameters, kept, strict=True):
+                    p.copy_(value + scale * value.std() * torch.randn(p.shape, generator=generator).to(p))
+            with Compared() as told:
+                if patient.step is None:
+                    patient.measure(batch)
+                else:
+                    patient.advance(batch)
+            for place, (name, (scores, _)) in enumerate(zip(told.names, told.pairs, strict=True)):
+                if scores.requires_grad and scores.ndim > 1 and name in ("kl_div", "nll_loss", "cross_entropy"):
+                    heard.setdefault((name, place), []).append(_are_shares(scores.detach()))
+    finally:
+        with torch.no_grad():
+            for p, value in zip(parameters, kept, strict=True):
+                p.copy_(value)
+    for (name, _), found in heard.items():
+        if len(found) == 3 and all(found):
+            takes = "raw scores" if name == "cross_entropy" else "log-probabilities"
+            seen = f"{name} is handed probabilities that sum to 1, and takes {takes}"
+            yield Finding("loss_activation_mismatch", "loss", seen, 0.95)
+            return
+
+
+def _are_shares(scores: Tensor) -> bool:
+    """Whether rows of scores are probabilities of which several differ from 0."""
+    axis = 1 if scores.ndim != 3 or float((scores.sum(1) - 1).abs().max()) < 1e-3 else 2
+    return float(scores.min()) >= 0 and float((scores.sum(axis) - 1).abs().max()) < 1e-3
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, WeightedRandomSampler
 
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, Source, parts_of
@@ -25,6 +25,10 @@ def check_loading(patient: Patient) -> Iterator[Finding]:
         found = None if source is None else _fetched_twice(source)
         if source is not None and found:
             yield Finding("shared_state", f"{source.name} loader", found, 0.93)
+            return
+        found = None if source is None else _made_rarer(source)
+        if source is not None and found:
+            yield Finding("label_imbalance", f"{source.name} loader", f"{found}: weights are the wrong way round", 0.9)
             return
         found = None if source is None else _parted(source)
         if source is not None and found:
@@ -48,6 +52,26 @@ def _fetched_twice(source: Source) -> str:
     sizes = [float(rows[0][0].double().abs().mean()) for rows in (first, second) if rows[0]]
     moved = f" (mean size {sizes[0]:.3g}, then {sizes[1]:.3g})" if len(sizes) == 2 else ""
     return f"fetching a row changes {changed[0]} in place: {other} of {count} rows are others the second time{moved}"
+
+
+def _made_rarer(source: Source) -> str:
+    """Return how a sampler makes a rare class rarer than it is among the rows; empty where it does not."""
+    held, sampler = getattr(source.loader, "dataset", None), getattr(source.loader, "sampler", None)
+    if not isinstance(sampler, WeightedRandomSampler) or not isinstance(held, Dataset) or not hasattr(held, "__len__"):
+        return ""
+    rows = min(len(held), 4000)
+    targets = [parts_of(held[k * len(held) // rows])[-1] for k in range(rows)]
+    if any(t.numel() != 1 for t in targets):
+        return ""
+    kinds, counts = torch.stack([t.reshape(()) for t in targets]).unique(return_counts=True)
+    drawn = source.rows(2000)[-1].reshape(-1)
+    if not 2 <= len(kinds) <= 50 or int(counts.max()) < 1.5 * int(counts.min()):
+        return ""
+    rare = int(counts.argmin())
+    there, seen = float(counts[rare]) / rows, float((drawn == kinds[rare]).double().mean())
+    if seen > 0.7 * there:
+        return ""
+    return f"class {float(kinds[rare]):g} makes {there:.1%} of the rows, and {seen:.1%} of what the sampler draws"
 
 
 def _parted(source: Source) -> str:

@@ -118,11 +118,20 @@ def _adapted(treatment: Treatment, prior: float, course: Course) -> float:
     start, end = base.head(), base.tail()
     if treatment.cause == "schedule":
         return _gone(base)
+    if treatment.words.endswith("a tenth of the learning rate") and _steep(course.base.patient):
+        return 1.0
     if treatment.cause == "learning_rate_too_high" and (end > start or _rough(base) > 0.5):
         return prior + 0.4
     if treatment.cause == "learning_rate_too_low" and 0 <= start - end < 0.1 * abs(start):
         return prior + 0.35
     return prior
+
+
+def _steep(patient: Patient | None) -> bool:
+    """Whether an optimizer whose steps are as long as its rate says has a rate of a twentieth or more."""
+    kinds = (torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam, torch.optim.RMSprop)
+    optimizers = [] if patient is None else patient.optimizers
+    return any(isinstance(o, kinds) and max(g["lr"] for g in o.param_groups) >= 0.05 for o in optimizers)
 
 
 def _gone(trial: Trial) -> float:
@@ -150,6 +159,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         strange |= prior >= 0.75 and treatment.words.endswith("batches")
         strange |= treatment.cause == "frozen_parameters" and as_drawn(sample)
         strange |= treatment.words.startswith("with one learning rate")
+        strange |= prior >= 1 and treatment.words.endswith("a tenth of the learning rate") and _steep(sample)
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.behind else 0.12 if prior >= 0.95 else 0.25)
         if course.judge.task.kind == "other" and max(new, old) > 1:
             continue  # a loss without a floor

@@ -301,6 +301,7 @@ def _failed(error: BaseException, *, certain: bool = True) -> Finding:
 def _surer(finding: Finding) -> Finding:
     """Return a finding of what is harmless where a network learns all the same, for one that does not."""
     hints = finding.cause in ("wrong_axis", "constant_inputs") and finding.place == "train inputs"
+    hints |= finding.cause == "unnormalized_inputs" and finding.place.startswith("column")
     harmless = finding.cause == "padding_leak" or (hints and finding.confidence < 0.5)
     return replace(finding, confidence=0.75) if harmless else finding
 

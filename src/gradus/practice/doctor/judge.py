@@ -16,6 +16,7 @@ from gradus.practice.doctor.task import Task, loss_kind, task_of, told_by_loss, 
 __all__ = ["Judge", "linear_code_skill", "reference_skill"]
 
 ROWS = 1000
+WIDE = 400  # columns beyond which trees look at few of them at each split
 
 
 @dataclass
@@ -276,7 +277,8 @@ def _simple(
 
     numbers = task.kind == "numbers"
     line = RidgeCV(np.logspace(-3, 4, 8)) if numbers else LogisticRegression(max_iter=60)
-    trees = (ExtraTreesRegressor if numbers else ExtraTreesClassifier)(60, random_state=0, n_jobs=1)
+    kind, wide = (ExtraTreesRegressor if numbers else ExtraTreesClassifier), X.shape[1] > WIDE
+    trees = kind(60, random_state=0, n_jobs=1, **({"max_features": "sqrt", "max_depth": 30} if wide else {}))
     models = {"linear": make_pipeline(StandardScaler(), line), "trees": trees}
     if y.ndim > 1 and not numbers:
         del models["linear"]

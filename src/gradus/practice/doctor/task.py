@@ -159,7 +159,8 @@ def loss_kind(loss: Callable[[Any, Any], Any], output: Tensor, target: Any, task
             return "distance"
         if math.isfinite(base) and _is_sigmoid(value, output, aim):
             return "sigmoid"
-    if not math.isfinite(base) and math.isfinite(value(inside)):
+    small = torch.randn(output.shape, generator=noise).to(output)  # large ones may be beyond what an exponential holds
+    if not math.isfinite(base) and math.isfinite(value(inside)) and not math.isfinite(value(small)):
         return "rates" if math.isfinite(value(inside + 3)) and task.kind == "numbers" else "probabilities"
     return "other"
 
