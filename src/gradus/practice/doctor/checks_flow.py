@@ -9,26 +9,28 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from gradus.core.errors import InputError
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
 
-__all__ = ["Compared", "check_flow"]
+__all__ = ["Compared", "check_flow", "check_heard"]
 
 MOST = 64  # rows that are asked
 
 
 def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Yield broadcasts by accident, gradients that do not come back, and targets that cost nothing."""
-    yield from _broadcast(patient, batch)
-    yield from _drawn(patient, batch)
-    yield from _unheard(patient, task, batch)
-    yield from _overbearing(patient, batch)
-    yield from _shown(patient, batch)
-    yield from _flat(patient, batch)
-    if patient.criterion is None or patient.step is not None:
-        yield from _heard_wrong(patient, batch)
-    yield from _cut(patient, batch)
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        lambda: _broadcast(patient, batch), lambda: _drawn(patient, batch), lambda: _unheard(patient, task, batch),
+        lambda: _overbearing(patient, batch), lambda: _shown(patient, batch), lambda: _flat(patient, batch),
+        lambda: _cut(patient, batch),
+    ]  # fmt: skip
+    for check in checks:
+        try:
+            yield from check()
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, InputError):
+            continue  # one that cannot be made on this program says nothing
 
 
 # -- shapes ----------------------------------------------------------------------------------------------------------
@@ -397,8 +399,10 @@ class Compared(TorchFunctionMode):
         return function(*arguments, **named)
 
 
-def _heard_wrong(patient: Patient, batch: Any) -> Iterator[Finding]:
+def check_heard(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Find a loss inside an objective that is handed probabilities where it takes their logarithms, or raw scores."""
+    if patient.criterion is not None and patient.step is None:
+        return
     parameters = [p for p in patient.network.parameters() if p.ndim > 1]
     kept, generator = [p.detach().clone() for p in parameters], torch.Generator().manual_seed(0)
     heard: dict[tuple[str, int], list[bool]] = {}

@@ -18,7 +18,7 @@ from gradus.core.threads import threads
 from gradus.practice.doctor.checks_data import check_data, describe
 from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
-from gradus.practice.doctor.checks_flow import check_flow
+from gradus.practice.doctor.checks_flow import check_flow, check_heard
 from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_steps, check_whole_gradient
 from gradus.practice.doctor.checks_layers import check_layers
 from gradus.practice.doctor.checks_loading import check_loading
@@ -190,6 +190,7 @@ def _stages(
         if not any(f.cause in ("no_gradient", "wrong_gradient") for f in found):
             _run(found, lambda: check_whole_gradient(fresh(), batch), each)
             _run(found, lambda: check_steps(fresh(), _first(fresh(), 3)), each)
+    _run(found, lambda: check_heard(fresh(), batch), each)
     _run(found, lambda: check_made(fresh(), batch), each)
     _run(found, lambda: check_step(fresh()), each)
     if judge is None:
