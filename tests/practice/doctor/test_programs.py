@@ -19,7 +19,7 @@ PARTS = {"seen": PROGRAMS / "manifest.json", "held_out": PROGRAMS / "held_out" /
 ROWS = [row for path in PARTS.values() for row in json.loads(path.read_text("utf-8"))]
 PAIRS = {row["pair"]: [r for r in ROWS if r["pair"] == row["pair"]] for row in ROWS}
 MEASURED = json.loads((ROOT.parent / "results" / "doctor_programs.json").read_text("utf-8"))
-ALLOWED = {"torch", "numpy", "sklearn", "pandas", "data"} | set(sys.stdlib_module_names)
+ALLOWED = {"torch", "numpy", "scipy", "sklearn", "pandas", "data"} | set(sys.stdlib_module_names)
 
 
 def load(name):

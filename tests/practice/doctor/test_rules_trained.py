@@ -211,7 +211,7 @@ def test_a_fault_that_training_shows(make, causes):
         lambda: penalized(1e-5),
         lambda: variational(1.0),
         many_random_features,
-        lambda: summed(0.002),
+        lambda: summed(0.002) | {"epochs": 30},
         lambda: digits(network=Loud(1.0)),
         lambda: digits(network=Branch()),
         lambda: numbers_of_rows(False),
