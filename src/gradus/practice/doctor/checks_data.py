@@ -120,7 +120,7 @@ def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[F
         return
     if train[0][0].numel() < 4:  # few numbers repeat by chance
         return
-    ours, theirs = _keys(train[0]), _keys(valid[0])
+    ours, theirs = inputs = _keys(train[0]), _keys(valid[0])
     if len(train) > 1 and len(valid) == len(train) and train[-1].shape[1:] == valid[-1].shape[1:]:
         ours, theirs = (
             [a + b for a, b in zip(k, _keys(p[-1]), strict=True)] for k, p in ((ours, train), (theirs, valid))
@@ -134,7 +134,7 @@ def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[F
     elif shared > 0.05 and shared > 3 * repeated + 0.05:
         seen = f"{shared:.0%} of the validation rows are training rows ({repeated:.0%} of training rows are repeated)"
         yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.15 else 0.7)
-    elif shared < 0.02 and not set(_keys(train[0])) & set(_keys(valid[0])):
+    elif shared < 0.02 and set(inputs[0]).isdisjoint(inputs[1]):
         yield from _near_copies(train[0], valid[0])
 
 

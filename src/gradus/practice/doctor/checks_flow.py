@@ -13,6 +13,7 @@ from gradus.core.errors import InputError
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
+from gradus.practice.doctor.weights import put_back
 
 __all__ = ["Compared", "check_flow", "check_heard"]
 
@@ -93,10 +94,7 @@ def _broadcast(patient: Patient, batch: Any) -> Iterator[Finding]:
         few = tuple(part[:rows] for part in parts)
         given = few if isinstance(batch, tuple | list) else few[0]
         with _Shapes(rows) as heard:
-            if patient.step is not None:
-                patient.advance(given)
-            else:
-                patient.measure(given)
+            patient.take(given)
         names.append(heard.found)
     if all(names):
         seen = f"in {names[0]!r} numbers of shape ({n}, 1) and ({n},) become ({n}, {n})"
@@ -155,6 +153,16 @@ def _drawn(patient: Patient, batch: Any) -> Iterator[Finding]:
         yield Finding("no_gradient", "sample", seen, 0.93)
 
 
+def _answers(patient: Patient, batch: Any, seed: int = 0) -> list[Tensor]:
+    """Return the numbers that a network answers, under the same draws each time."""
+    torch.manual_seed(seed)
+    return [o for o in _outputs(patient.forward(batch)) if o.is_floating_point()]
+
+
+def _squares(outputs: list[Tensor]) -> Tensor:
+    return torch.stack([(o.double() ** 2).sum() for o in outputs]).sum()
+
+
 def _outputs(found: Any) -> list[Tensor]:
     if isinstance(found, Tensor):
         return [found]
@@ -201,8 +209,7 @@ def _cut(patient: Patient, batch: Any) -> Iterator[Finding]:
         if not tokens:
             leaf = inputs.detach().clone().requires_grad_()
             few = (leaf, *few[1:])
-        torch.manual_seed(0)
-        outputs = [o for o in _outputs(patient.forward(few)) if o.is_floating_point()]
+        outputs = _answers(patient, few)
     finally:
         entry.close()
     leaf = entry.leaf if tokens else leaf
@@ -225,8 +232,7 @@ def _cut(patient: Patient, batch: Any) -> Iterator[Finding]:
 @torch.no_grad()
 def _moves(patient: Patient, batch: Any, outputs: list[Tensor]) -> bool:
     """Whether outputs change when rows are exchanged."""
-    torch.manual_seed(0)
-    again = [o for o in _outputs(patient.forward((batch[0].detach().roll(1, 0), *batch[1:]))) if o.is_floating_point()]
+    again = _answers(patient, (batch[0].detach().roll(1, 0), *batch[1:]))
     return any(
         a.shape == b.shape and float((a - b.detach()).abs().mean()) > 1e-3 * float(b.detach().abs().mean())
         for a, b in zip(again, outputs, strict=False)
@@ -240,37 +246,28 @@ def _behind(patient: Patient, batch: Any) -> bool:
     """
     held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
     named = [p for p in patient.network.parameters() if p.requires_grad and id(p) in held and p.ndim > 1]
-    torch.manual_seed(0)
-    outputs = [o for o in _outputs(patient.forward((batch[0].detach(), *batch[1:]))) if o.is_floating_point()]
-    total = sum((o.double() ** 2).sum() for o in outputs)
-    if not isinstance(total, Tensor):
-        return False
-    torch.manual_seed(1)
-    again = [o for o in _outputs(patient.forward((batch[0].detach(), *batch[1:]))) if o.is_floating_point()]
-    drawn = any(not torch.allclose(a, b, rtol=1e-3) for a, b in zip(again, outputs, strict=False))
+    batch = (batch[0].detach(), *batch[1:])
+    outputs = _answers(patient, batch)
+    drawn = any(not torch.allclose(a, b, rtol=1e-3) for a, b in zip(_answers(patient, batch, 1), outputs, strict=False))
     if drawn or not any(o.shape == batch[0].shape for o in outputs):
         torch.manual_seed(0)
         patient.network.train()
-        loss = patient.measure((batch[0].detach(), *batch[1:]))
+        loss = patient.measure(batch)
         patient.network.eval()
         reached = torch.autograd.grad(loss, named, allow_unused=True) if loss.requires_grad else [None] * len(named)
         named = [p for p, g in zip(named, reached, strict=True) if g is None or not bool((g != 0).any())]
-        outputs = [o for o in _outputs(patient.forward((batch[0].detach(), *batch[1:]))) if o.is_floating_point()]
-        total = sum((o.double() ** 2).sum() for o in outputs)
-        if not named or not isinstance(total, Tensor):
+        if not named:
             return False
+        outputs = _answers(patient, batch)
+    total = _squares(outputs)
     found = torch.autograd.grad(total, named, allow_unused=True) if total.requires_grad else [None] * len(named)
     before = float(total.detach())
     for p, gradient in zip(named, found, strict=True):
         if gradient is not None and bool((gradient != 0).any()):
             continue
-        with torch.no_grad():
-            kept = p.detach().clone()
-            p.add_(0.5 * kept.std().clamp_min(1e-3) * torch.randn_like(kept))
-            torch.manual_seed(0)
-            moved = [o for o in _outputs(patient.forward((batch[0].detach(), *batch[1:]))) if o.is_floating_point()]
-            after = float(sum((o.double() ** 2).sum() for o in moved))
-            p.copy_(kept)
+        with torch.no_grad(), put_back([p]):
+            p.add_(0.5 * p.std().clamp_min(1e-3) * torch.randn_like(p))
+            after = float(_squares(_answers(patient, batch)))
         if abs(after - before) > 1e-4 * max(abs(before), 1e-9):
             return True
     return False
@@ -287,8 +284,7 @@ def _forgotten(patient: Patient, batch: Any, gradient: Tensor, output: Tensor) -
         return
     other = inputs.clone()
     other[:, silent] = inputs[:, silent].roll(1, 0)
-    torch.manual_seed(0)
-    again = _outputs(patient.forward((other, *batch[1:])))[0]
+    again = _answers(patient, (other, *batch[1:]))[0]
     if again.shape == output.shape and torch.equal(again, output):
         return
     change = float((again - output).abs().mean()) / max(float((output - output.mean(0)).abs().mean()), 1e-12)
@@ -312,8 +308,6 @@ def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     if not 2 <= len(values) <= 12:
         return
     network = patient.network.eval()
-    parameters = list(network.parameters())
-    kept = [p.detach().clone() for p in parameters]
     generator = torch.Generator().manual_seed(0)
     silent = {float(v) for v, c in zip(values, counts, strict=True) if int(c) >= 3 and float(v) >= 0}
     loud: set[float] = set()
@@ -322,13 +316,12 @@ def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
         torch.manual_seed(0)
         return float(patient.measure((inputs, *batch[1:])).detach())
 
-    try:
+    with put_back(network.parameters()) as pairs:
         for shrink, scale in ((1.0, 0.0), (1.0, 0.5), (1.0, 2.0), (0.01, 0.01), (0.0, 0.1)):
             with torch.no_grad():
-                for p, value in zip(parameters, kept, strict=True):
-                    p.copy_(
-                        shrink * value + scale * value.abs().mean() * torch.randn(p.shape, generator=generator).to(p)
-                    )
+                for p, value in pairs:
+                    drawn = torch.randn(p.shape, generator=generator).to(p)
+                    p.copy_(shrink * value + scale * value.abs().mean() * drawn)
             whole = cost(batch[0])
             for label in list(silent):
                 rows = (target.reshape(-1) == label).nonzero()[:, 0]
@@ -338,10 +331,6 @@ def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
                 if cost(other) != whole:
                     silent.discard(label)
                     loud.add(label)
-    finally:
-        with torch.no_grad():
-            for p, value in zip(parameters, kept, strict=True):
-                p.copy_(value)
     judged = patient.valid.rows(2000)[-1] if patient.valid is not None else target
     silent = {label for label in silent if bool((judged == label).any())}  # one that is never judged is no label
     if silent and loud:
@@ -403,27 +392,19 @@ def check_heard(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Find a loss inside an objective that is handed probabilities where it takes their logarithms, or raw scores."""
     if patient.criterion is not None and patient.step is None:
         return
-    parameters = [p for p in patient.network.parameters() if p.ndim > 1]
-    kept, generator = [p.detach().clone() for p in parameters], torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     heard: dict[tuple[str, int], list[bool]] = {}
     patient.network.eval()
-    try:
+    with put_back(p for p in patient.network.parameters() if p.ndim > 1) as pairs:
         for scale in (0.0, 1.0, 4.0):
             with torch.no_grad():
-                for p, value in zip(parameters, kept, strict=True):
+                for p, value in pairs:
                     p.copy_(value + scale * value.std() * torch.randn(p.shape, generator=generator).to(p))
             with Compared() as told:
-                if patient.step is None:
-                    patient.measure(batch)
-                else:
-                    patient.advance(batch)
+                patient.take(batch)
             for place, (name, (scores, _)) in enumerate(zip(told.names, told.pairs, strict=True)):
                 if scores.requires_grad and scores.ndim > 1 and name in ("kl_div", "nll_loss", "cross_entropy"):
                     heard.setdefault((name, place), []).append(_are_shares(scores.detach()))
-    finally:
-        with torch.no_grad():
-            for p, value in zip(parameters, kept, strict=True):
-                p.copy_(value)
     for (name, _), found in heard.items():
         if len(found) == 3 and all(found):
             takes = "raw scores" if name == "cross_entropy" else "log-probabilities"
@@ -441,13 +422,12 @@ def _are_shares(scores: Tensor) -> bool:
 @torch.no_grad()
 def _flat(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Find scores that no weights make differ by one, so that a cross-entropy of several classes can not get small."""
-    parameters = [p for p in patient.network.parameters() if p.ndim != 1]
-    kept, generator = [p.detach().clone() for p in parameters], torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     widest, varied, classes, calls = 0.0, 0.0, 0, 0
     patient.network.eval()
-    try:
+    with put_back(p for p in patient.network.parameters() if p.ndim != 1) as pairs:
         for scale in (0.0, 1.0, 3.0, 10.0):
-            for p, value in zip(parameters, kept, strict=True):
+            for p, value in pairs:
                 drawn = torch.randn(p.shape, generator=generator).to(p)
                 p.copy_(value + scale * (value.std() * drawn if p.ndim else value))
             with Compared() as heard:
@@ -457,9 +437,6 @@ def _flat(patient: Patient, batch: Any) -> Iterator[Finding]:
                     widest = max(widest, float((scores.amax(1) - scores.amin(1)).max()))
                     varied = max(varied, float(scores.std(0).mean()))
                     classes, calls = scores.shape[1], calls + 1
-    finally:
-        for p, value in zip(parameters, kept, strict=True):
-            p.copy_(value)
     if calls >= 4 and widest < 1.0 and varied > 1e-6:
         seen = f"of {classes} classes no scores differ by more than {widest:.2g}, whatever the weights are"
         yield Finding("loss_activation_mismatch", "loss", f"{seen}: divide by the temperature", 0.88)

@@ -13,6 +13,7 @@ from gradus.practice.doctor.checks_wiring import check_reach
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import Task, output_kind
+from gradus.practice.doctor.weights import put_back, redraw
 
 __all__ = ["check_made"]
 
@@ -38,9 +39,7 @@ def check_made(patient: Patient, batch: Any) -> Iterator[Finding]:
         if rows.shape[1:] == made.shape[1:] and kind in ("sigmoid", "tanh"):
             for finding in check_reach(kind, made, rows):
                 if finding.confidence > 0.9:
-                    yield Finding(
-                        "output_range", name or "network", f"of the data it imitates, {finding.evidence}", 0.9
-                    )
+                    yield Finding("output_range", name, f"of the data it imitates, {finding.evidence}", 0.9)
                     return
 
 
@@ -88,22 +87,13 @@ def _like(made: Tensor, real: Tensor, heard: Compared, handed: dict[str, list[Te
 @torch.no_grad()
 def _shaken(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor | None:
     """Return a part's outputs under large random weights, which show where its last activation ends."""
-    kept = [p.detach().clone() for p in module.parameters()]
-    state = [b.clone() for b in module.buffers()]
     generator, outputs = torch.Generator().manual_seed(0), []
     module.train()
-    try:
+    with put_back([*module.parameters(), *module.buffers()]):
         for scale in (0.5, 2.0, 4.0):
-            for p in module.parameters():
-                fan = p[0].numel() if p.ndim > 1 else p.numel()
-                p.copy_(torch.randn(p.shape, generator=generator).to(p) * scale / max(fan, 1) ** 0.5)
+            redraw(module, scale, generator)
             found = module(*inputs)
             if not isinstance(found, Tensor) or not bool(torch.isfinite(found).all()):
                 return None
             outputs.append(found)
-    finally:
-        for p, value in zip(module.parameters(), kept, strict=True):
-            p.copy_(value)
-        for b, value in zip(module.buffers(), state, strict=True):
-            b.copy_(value)
     return torch.cat(outputs)

@@ -275,7 +275,7 @@ def _several(watch: StepWatch, patient: Patient) -> bool:
     """Whether the step goes back several times, and not each time to the same end: for players of their own."""
     if watch.counts["backward"] < 2 * len(watch.events) or len(list(patient.network.children())) < 2:
         return False
-    return len(set(watch.reached)) > 1 or len(patient.optimizers) > 1 or len(watch.steppers) > 1
+    return len(set(watch.reached)) > 1 or len(patient.optimizers) > 1 or len(watch.stale) > 1
 
 
 def _zeroed_between(events: list[str]) -> bool:
@@ -300,8 +300,8 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
         yield Finding("missing_zero_grad", "step", seen, 0.96)
         return
     worst = max(watch.stale.values(), default=0)
-    if len(watch.steppers) > 1 and worst > 0.6 * calls and min(watch.stale.values()) < 0.2 * calls:
-        seen = f"one of {len(watch.steppers)} optimizers took {worst} steps with gradients that were never cleared"
+    if len(watch.stale) > 1 and worst > 0.6 * calls and min(watch.stale.values()) < 0.2 * calls:
+        seen = f"one of {len(watch.stale)} optimizers took {worst} steps with gradients that were never cleared"
         yield Finding("missing_zero_grad", "step", seen, 0.9)
         return
     players = len(patient.optimizers)

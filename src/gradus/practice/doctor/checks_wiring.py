@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import LossKind, OutputKind, Task, loss_kind, output_kind
+from gradus.practice.doctor.weights import put_back, redraw
 
 __all__ = ["check_reach", "check_wiring", "is_affine"]
 
@@ -42,11 +43,9 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     network.eval()
     with torch.no_grad():
         output, target = patient.forward(batch), patient.target(batch)
-        kept = [p.detach().clone() for p in network.parameters()]
-        shaken = _shaken(patient, batch)
-        linear = is_affine(patient, batch, task)
-        for p, value in zip(network.parameters(), kept, strict=True):
-            p.copy_(value)
+        with put_back(network.parameters()):
+            shaken = _shaken(patient, batch)
+            linear = is_affine(patient, batch, task)
     if not isinstance(output, Tensor) or not isinstance(target, Tensor) or loss is None:
         return
     if target.is_floating_point() and not bool(torch.isfinite(target).all()):
@@ -79,9 +78,7 @@ def _shaken(patient: Patient, batch: Any) -> Tensor | None:
     generator = torch.Generator().manual_seed(0)
     outputs = []
     for scale in (0.5, 2.0, 2.0, 2.0):
-        for p in patient.network.parameters():
-            fan = p[0].numel() if p.ndim > 1 else p.numel()
-            p.copy_(torch.randn(p.shape, generator=generator).to(p) * scale / max(fan, 1) ** 0.5)
+        redraw(patient.network, scale, generator)
         try:
             found = patient.forward(batch)
         except Exception:

@@ -86,6 +86,11 @@ class Course:
         return 0 < 0.995 * blank <= loss < 3 * blank and abs(turned - loss) < 0.02 * abs(loss)
 
     @property
+    def room(self) -> float:
+        """How far one skill has to lie above another to be clearly better."""
+        return max(0.06, 3 * self.judge.noise)
+
+    @property
     def below(self) -> bool:
         """Whether a simple model does better by more than chance."""
         known, skill = self.known, self.base.skill
@@ -97,15 +102,14 @@ class Course:
         known, skill = self.known, self.base.skill
         if self.poor or not math.isfinite(skill):
             return self.poor
-        room = max(0.06, 3 * self.judge.noise)
-        if math.isfinite(known) and known > 0.1 and known - skill > room and skill < 0.9 * known:
+        if math.isfinite(known) and known > 0.1 and known - skill > self.room and skill < 0.9 * known:
             return True
-        return math.isfinite(self.careful) and self.careful - skill > max(room, 0.35 * (1 - skill))
+        return math.isfinite(self.careful) and self.careful - skill > max(self.room, 0.35 * (1 - skill))
 
     @property
     def enough(self) -> bool:
         """Whether a careful training does clearly better in as many steps."""
-        return math.isfinite(self.careful) and self.careful - self.base.skill > max(0.06, 3 * self.judge.noise)
+        return math.isfinite(self.careful) and self.careful - self.base.skill > self.room
 
     @property
     def endless(self) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-__all__ = ["StepWatch", "heard"]
+__all__ = ["StepWatch", "clipping_by", "heard"]
 
 
 @dataclass
@@ -44,12 +44,11 @@ class StepWatch:
         Steps in which the gradient of one backward pass moved two players: one whose output the other judges.
     undone : list of float
         How much of the last step of each call was taken back before the call ended: one where all of it was.
-    steppers : set of int
-        The optimizers that took steps, by their identity.
     stopped : list of str
         Parameters that moved in the first half of the calls and never in the second.
     stale : dict of int to int
-        Of each optimizer, by its identity, the steps before which its gradients were not cleared since its last one.
+        Of each optimizer that took steps, by its identity: before how many its gradients were not cleared since the
+        one before.
     """
 
     events: list[list[str]] = field(default_factory=list)
@@ -65,7 +64,6 @@ class StepWatch:
     reached: list[frozenset[str]] = field(default_factory=list)
     shared: int = 0
     undone: list[float] = field(default_factory=list)
-    steppers: set[int] = field(default_factory=set)
     stopped: list[str] = field(default_factory=list)
     stale: dict[int, int] = field(default_factory=dict)
 
@@ -126,11 +124,24 @@ def _clearing(watch: StepWatch, cleared: set[int], plain: Callable[..., Any]) ->
 
 
 @contextmanager
+def clipping_by(other: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+    """Exchange the functions of torch that clip gradients, each for what ``other`` makes of it."""
+    owners, names = (nn.utils, nn.utils.clip_grad), ("clip_grad_norm_", "clip_grad_value_")
+    kept = {(owner, name): getattr(owner, name) for owner in owners for name in names}
+    for (owner, name), function in kept.items():
+        setattr(owner, name, other(function))
+    try:
+        yield
+    finally:
+        for (owner, name), function in kept.items():
+            setattr(owner, name, function)
+
+
+@contextmanager
 def heard(watch: StepWatch, network: nn.Module) -> Iterator[None]:
     """Hear of every backward, zero_grad, clipping and optimizer step, and put all functions back at the end."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     backward, engine = Tensor.backward, torch.autograd.backward
-    clips = {name: getattr(nn.utils, name) for name in ("clip_grad_norm_", "clip_grad_value_")}
     inside = [False]
 
     def norm() -> float:
@@ -168,7 +179,6 @@ def heard(watch: StepWatch, network: nn.Module) -> Iterator[None]:
 
     def stepping(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         watch.events[-1].append("step")
-        watch.steppers.add(id(optimizer))
         watch.used.append(norm())
         own = [p for group in optimizer.param_groups for p in group["params"] if id(p) in known]
         if own and id(optimizer) in watch.stale and not {id(p) for p in own} <= cleared:
@@ -186,18 +196,13 @@ def heard(watch: StepWatch, network: nn.Module) -> Iterator[None]:
     handles: list[Any] = [register_optimizer_step_pre_hook(stepping), *chain.handles]
     mode = network.register_forward_pre_hook(lambda m, _: watch.training[-1].append(m.training))
     Tensor.backward, torch.autograd.backward = counted(backward), counted(engine)  # type: ignore[method-assign]
-    for name, function in clips.items():
-        setattr(nn.utils, name, _noted(watch, "clip", function))
-        setattr(nn.utils.clip_grad, name, _noted(watch, "clip", function))
     for owner in owners:
         owner.zero_grad = _clearing(watch, cleared, owner.zero_grad)
     try:
-        yield
+        with clipping_by(lambda function: _noted(watch, "clip", function)):
+            yield
     finally:
         Tensor.backward, torch.autograd.backward = backward, engine  # type: ignore[method-assign]
-        for name, function in clips.items():
-            setattr(nn.utils, name, function)
-            setattr(nn.utils.clip_grad, name, function)
         for owner, function in zip(owners, plain, strict=True):
             owner.zero_grad = function
         for handle in [*handles, mode]:

@@ -78,12 +78,11 @@ class Judge:
                     task = told_by_loss(task, patient.criterion, output, patient.target(batches[0]))
                     task = with_ignored(task, patient.criterion, output, patient.target(batches[0]))
         judge = cls(task, batches)
-        if task.kind in ("numbers", "reconstruction") and patient.criterion is not None:
+        if task.kind in ("numbers", "reconstruction", "binary") and patient.criterion is not None:
             kind = loss_kind(patient.criterion, output, patient.target(batches[0]), task)
-            judge.squashed = kind == "sigmoid"
+            judge.squashed = task.kind != "binary" and kind == "sigmoid"
             judge.linked = task.kind == "numbers" and kind not in ("distance", "sigmoid")
-        if task.kind in ("numbers", "binary") and patient.criterion is not None:
-            judge.turnable = loss_kind(patient.criterion, output, patient.target(batches[0]), task) == "other"
+            judge.turnable = task.kind != "reconstruction" and kind == "other"
         judge.rare = is_rare([patient.target(batch) for batch in batches], task)
         judge.first_loss = judge(patient)["valid_loss"]
         return judge

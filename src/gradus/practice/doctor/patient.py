@@ -78,6 +78,10 @@ class Source:
             index = rows[start : start + self.batch_size]
             yield tuple(part[index] for part in self.tensors)
 
+    def first(self) -> Any:
+        """Return the first batch of an epoch, rows of tensors in a fixed random order; None where there is none."""
+        return next(iter(self.batches(torch.Generator().manual_seed(0))), None)
+
     @property
     def steps(self) -> int:
         """Batches an epoch; of a loader without length, a guess."""
@@ -231,6 +235,10 @@ class Patient:
 
     def advance(self, batch: Any) -> Any:
         """Take one training step: the user's own, or the plain one."""
+    def take(self, batch: Any) -> Any:
+        """Take a step of the user's own; where there is none, ask for the loss of a batch, and leave it at that."""
+        return self.measure(batch) if self.step is None else self.advance(batch)
+
         with ExitStack() as entered:
             for around in self.around:
                 entered.enter_context(around(self))

@@ -204,7 +204,7 @@ def penalties(patient: Patient) -> float:
     """Return how strong weight decay and dropout are: one where they are commonly too strong."""
     decay = max((g.get("weight_decay") or 0.0 for o in patient.optimizers for g in o.param_groups), default=0.0)
     try:
-        rate = dropout_rate(patient, _first_batch(patient))
+        rate = dropout_rate(patient, patient.train.first())
     except Exception:  # a network that is called in ways of its own
         rate = 0.0
     adamw = any(isinstance(o, torch.optim.AdamW) for o in patient.optimizers)
@@ -248,7 +248,7 @@ def penalty(patient: Patient) -> float:
     """Return one where most of the objective is not a loss of the outputs."""
     if patient.implied is None:
         return 0.0
-    batch = _first_batch(patient)
+    batch = patient.train.first()
     patient.network.eval()
     whole = float(patient.measure(batch).detach())
     with torch.no_grad():
@@ -256,14 +256,10 @@ def penalty(patient: Patient) -> float:
     return min(1.0, 2 * max(0.0, whole - inner) / max(abs(whole), 1e-12))
 
 
-def _first_batch(patient: Patient) -> Any:
-    return next(iter(patient.train.batches(torch.Generator().manual_seed(0))))
-
-
 def _heard(patient: Patient) -> list[Signal]:
     """Return the activations of the patient; none of a network that cannot be asked."""
     try:
-        return signals(patient, _first_batch(patient))
+        return signals(patient, patient.train.first())
     except Exception:
         return []
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from gradus.practice.doctor.hearing import clipping_by
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task, loss_kind, output_kind, task_of
 
@@ -85,21 +86,8 @@ def adaptive(patient: Patient) -> Patient | None:
 # -- gradients -------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _without_clipping(_: Patient) -> Iterator[None]:
-    names = ("clip_grad_norm_", "clip_grad_value_")
-    kept = {(owner, name): getattr(owner, name) for owner in (nn.utils, nn.utils.clip_grad) for name in names}
-
-    def left(*_: Any, **__: Any) -> Tensor:
-        return torch.zeros(())
-
-    for owner, name in kept:
-        setattr(owner, name, left)
-    try:
-        yield
-    finally:
-        for (owner, name), function in kept.items():
-            setattr(owner, name, function)
+def _without_clipping(_: Patient) -> contextlib.AbstractContextManager[None]:
+    return clipping_by(lambda function: lambda *_, **__: torch.zeros(()))
 
 
 def unclipped(patient: Patient) -> Patient | None:
@@ -112,22 +100,23 @@ def clipped(patient: Patient) -> float:
     if patient.step is None:
         return 0.0
     calls: list[float] = []
-    kept = nn.utils.clip_grad_norm_
 
-    def told(*arguments: Any, **named: Any) -> Any:
-        size = kept(*arguments, **named)
-        most = named.get("max_norm", arguments[1] if len(arguments) > 1 else 1.0)
-        calls.append(float(most) / max(float(size), 1e-12))
-        return size
+    def told(function: Callable[..., Any]) -> Callable[..., Any]:
+        def clip(*arguments: Any, **named: Any) -> Any:
+            size = function(*arguments, **named)
+            if isinstance(size, Tensor):  # of a norm; clipping by value tells none
+                most = named.get("max_norm", arguments[1] if len(arguments) > 1 else 1.0)
+                calls.append(float(most) / max(float(size), 1e-12))
+            return size
 
-    nn.utils.clip_grad_norm_ = nn.utils.clip_grad.clip_grad_norm_ = told
+        return clip
+
     try:
         patient.network.train()
-        patient.advance(next(iter(patient.train.batches(torch.Generator().manual_seed(0)))))
+        with clipping_by(told):
+            patient.advance(patient.train.first())
     except Exception:  # a step that cannot be taken alone
         return 0.0
-    finally:
-        nn.utils.clip_grad_norm_ = nn.utils.clip_grad.clip_grad_norm_ = kept
     return 0.8 if calls and min(calls) < 0.02 else 0.0
 
 
@@ -162,7 +151,7 @@ def uncut(patient: Patient) -> Patient:
 
 def cuts(patient: Patient) -> float:
     """Return 0.6 where a pass in training detaches numbers that carry gradients."""
-    batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))))
+    batch = patient.train.first()
     patient.network.train()
     try:
         with _Cuts(through=False) as heard:
@@ -195,7 +184,7 @@ def tables_at_one(patient: Patient) -> float:
 
 
 def _asked(patient: Patient) -> tuple[Task, Tensor, Tensor] | None:
-    batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))))
+    batch = patient.train.first()
     if patient.criterion is None:
         return None
     patient.network.eval()
@@ -246,7 +235,7 @@ def odd_loss(patient: Patient) -> float:
     other = plain_loss(patient)
     if other is None or other.loss is None:
         return 0.0
-    batch = next(iter(patient.train.batches(torch.Generator().manual_seed(0))))
+    batch = patient.train.first()
     patient.network.eval()
     try:
         with torch.no_grad():
