@@ -221,6 +221,7 @@ def test_an_examined_network_is_as_it_was():
     np.random.seed(11)  # noqa: NPY002 - the global generator must not move
     states = torch.get_rng_state(), str(np.random.get_state(legacy=False))  # noqa: NPY002
     backward = torch.Tensor.backward
+    clearing, own = (nn.Module.zero_grad, torch.optim.Optimizer.zero_grad), set(vars(optimizer))
     found = examine(**{k: v for k, v in parts.items() if k != "network"}, network=network, max_time=15)
     assert found.verdict == "healthy"
     after = [*network.state_dict().values(), *(p.grad for p in network.parameters())]
@@ -232,6 +233,35 @@ def test_an_examined_network_is_as_it_was():
     assert torch.equal(torch.get_rng_state(), states[0])
     assert str(np.random.get_state(legacy=False)) == states[1]  # noqa: NPY002
     assert torch.Tensor.backward is backward and "zero_grad" not in vars(optimizer)
+    assert (nn.Module.zero_grad, torch.optim.Optimizer.zero_grad) == clearing
+    assert set(vars(optimizer)) == own  # no other way of stepping is left in it
+
+
+@pytest.mark.parametrize("rate", [3e-3, 3e-5])
+def test_one_network_is_examined_as_networks_made_anew_are(rate):
+    """Each experiment begins with the weights that the user's training would begin with."""
+    build = program(lambda p: p.update(make=lambda n: torch.optim.Adam(n.parameters(), lr=rate)))
+    parts = build()
+    one, anew = examine(parts.pop("network"), **parts), examine_build(build)
+    assert [f.as_dict() for f in one.findings] == [f.as_dict() for f in anew.findings]
+    skills = [{row["treatment"]: row["skill"] for row in found.tables["treatments"]} for found in (one, anew)]
+    tried = skills[0].keys() & skills[1].keys()  # time may end before the last
+    assert tried and all(skills[0][name] == skills[1][name] for name in tried)
+    assert one.measures["skill"] == anew.measures["skill"]
+
+
+def test_a_network_that_keeps_what_it_computed_can_be_set_apart():
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = network()
+
+        def forward(self, x):
+            self.scores = self.body(x)
+            return self.scores
+
+    parts = program(lambda p: p.update(network=Keeps()))()
+    assert examine(parts.pop("network"), **parts, max_time=15).verdict == "healthy"
 
 
 def test_findings_say_what_they_are_made_of():

@@ -20,7 +20,7 @@ from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.judge import Judge, linear_code_skill, reference_skill
 from gradus.practice.doctor.layers import first_non_finite, layer_table
-from gradus.practice.doctor.patient import Patient, parts_of
+from gradus.practice.doctor.patient import Patient, parts_of, set_apart
 from gradus.practice.doctor.signals import Altered, signals, silent, squashed
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.treatments import as_drawn, strange_weights
@@ -46,6 +46,8 @@ def check_training(
     patient = fresh()
     first_batch = next(iter(patient.train.batches()))
     base = run_trial(patient, seconds=0.4 * seconds, judge=judge)
+    if patient.shared:  # what was trained is asked later, when the network is as it was before
+        patient = base.patient = set_apart(patient)
     course = Course(base, judge, suspected=suspected, players=not patient.plain)
     if base.error or not base.losses:
         return course, [], []

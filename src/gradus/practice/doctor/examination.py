@@ -30,7 +30,7 @@ from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.findings import Diagnosis, Finding, ranked
 from gradus.practice.doctor.implied import implied_loss
 from gradus.practice.doctor.judge import Judge
-from gradus.practice.doctor.patient import Patient, untouched
+from gradus.practice.doctor.patient import Kept, Patient, untouched
 from gradus.practice.doctor.task import Task, task_of, with_ignored
 from gradus.practice.doctor.trial import quiet
 
@@ -91,9 +91,11 @@ def examine(
         "objective": objective, "step": step, "evaluate": evaluate, "batch_size": batch_size, "epochs": epochs,
     }  # fmt: skip
     patient = Patient.of(given)
+    start = Kept(patient)
 
     def again() -> Patient:
-        return Patient.of(given)
+        start.restore()  # each experiment begins where the user's training would
+        return replace(Patient.of(given), shared=True)
 
     def each(stage: Callable[[], Any]) -> Any:
         with untouched(patient):

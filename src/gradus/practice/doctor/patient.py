@@ -7,7 +7,7 @@ import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from gradus.core.errors import InputError
 from gradus.core.randomness import isolated
 
-__all__ = ["KEYS", "Patient", "Source", "untouched"]
+__all__ = ["KEYS", "Kept", "Patient", "Source", "set_apart", "untouched"]
 
 KEYS = ("network", "loss", "objective", "train", "valid", "optimizer", "batch_size", "epochs", "step", "evaluate")
 REQUIRED = ("network", "train", "optimizer")
@@ -132,6 +132,7 @@ class Patient:
     See `gradus.practice.doctor.examination.examine` for the meaning of each part. ``plain`` tells whether the loss of
     the network's output on a batch means something; of two players only their own step knows what is lowered.
     ``implied`` is the loss inside an objective, where it has one; ``around`` is entered around each training step.
+    ``shared`` tells that every experiment is made on the one network there is, which is put back before each.
     """
 
     network: nn.Module
@@ -148,6 +149,7 @@ class Patient:
     plain: bool = True
     implied: Callable[..., Any] | None = None
     around: tuple[Callable[[Patient], AbstractContextManager[None]], ...] = ()
+    shared: bool = False
 
     @classmethod
     def of(cls, given: Mapping[str, Any], seed: int = 0) -> Patient:
@@ -233,12 +235,12 @@ class Patient:
             raise InputError("a loss or an objective", "none", "return 'loss' from build")
         return as_scalar(self.loss(self.forward(batch), self.target(batch)))
 
-    def advance(self, batch: Any) -> Any:
-        """Take one training step: the user's own, or the plain one."""
     def take(self, batch: Any) -> Any:
         """Take a step of the user's own; where there is none, ask for the loss of a batch, and leave it at that."""
         return self.measure(batch) if self.step is None else self.advance(batch)
 
+    def advance(self, batch: Any) -> Any:
+        """Take one training step: the user's own, or the plain one."""
         with ExitStack() as entered:
             for around in self.around:
                 entered.enter_context(around(self))
@@ -283,20 +285,43 @@ def optimizers_of(given: Any) -> Iterator[torch.optim.Optimizer]:
             yield from optimizers_of(value)
 
 
+class Kept:
+    """What training changes of a patient, as it was: tensors, gradients, buffers, modes and the optimizers' memory."""
+
+    def __init__(self, patient: Patient) -> None:
+        network = patient.network
+        tensors = {id(t): t for t in [*network.parameters(), *network.buffers()]}
+        for optimizer in patient.optimizers:
+            tensors |= {id(p): p for group in optimizer.param_groups for p in group["params"]}
+        for source in (patient.train, patient.valid):
+            tensors |= {id(t): t for t in stored(source)}
+        self.tensors = tensors
+        self.values = {key: t.detach().clone() for key, t in tensors.items()}
+        leaves = {key: t for key, t in tensors.items() if t.is_leaf}
+        self.grads = {key: None if t.grad is None else t.grad.detach().clone() for key, t in leaves.items()}
+        self.wanted = {key: t.requires_grad for key, t in leaves.items()}
+        self.modes = [(module, module.training) for module in network.modules()]
+        self.states = [(optimizer, copy.deepcopy(optimizer.state_dict())) for optimizer in patient.optimizers]
+
+    def restore(self) -> None:
+        """Put all of it back."""
+        with torch.no_grad():
+            for key, tensor in self.tensors.items():
+                if not torch.equal(tensor, self.values[key]) or tensor.isnan().any():
+                    tensor.copy_(self.values[key])
+        for key, gradient in self.grads.items():
+            self.tensors[key].grad = None if gradient is None else gradient.clone()
+            self.tensors[key].requires_grad_(self.wanted[key])
+        for module, training in self.modes:
+            module.training = training
+        for optimizer, state in self.states:
+            optimizer.load_state_dict(copy.deepcopy(state))
+
+
 @contextmanager
 def untouched(patient: Patient) -> Iterator[None]:
-    """Put everything back at the end: parameters, gradients, buffers, modes, hooks, optimizers, data, random states."""
-    network = patient.network
-    tensors = {id(t): t for t in [*network.parameters(), *network.buffers()]}
-    for optimizer in patient.optimizers:
-        tensors |= {id(p): p for group in optimizer.param_groups for p in group["params"]}
-    for source in (patient.train, patient.valid):
-        tensors |= {id(t): t for t in stored(source)}
-    values = {key: t.detach().clone() for key, t in tensors.items()}
-    grads = {key: None if t.grad is None else t.grad.detach().clone() for key, t in tensors.items() if t.is_leaf}
-    wanted = {key: t.requires_grad for key, t in tensors.items() if t.is_leaf}
-    modes = [(module, module.training) for module in network.modules()]
-    states = [(optimizer, copy.deepcopy(optimizer.state_dict())) for optimizer in patient.optimizers]
+    """Put everything back at the end: parameters, gradients, buffers, modes, optimizers, data, random states."""
+    before = Kept(patient)
     kept = random.getstate(), np.random.get_state(legacy=True)  # noqa: NPY002 - the user's program draws from it
     try:
         with isolated(patient.seed, patient.device):
@@ -304,17 +329,17 @@ def untouched(patient: Patient) -> Iterator[None]:
     finally:
         random.setstate(kept[0])
         np.random.set_state(kept[1])  # noqa: NPY002
-        with torch.no_grad():
-            for key, tensor in tensors.items():
-                if not torch.equal(tensor, values[key]) or tensor.isnan().any():
-                    tensor.copy_(values[key])
-        for key, gradient in grads.items():
-            tensors[key].grad = gradient
-            tensors[key].requires_grad_(wanted[key])
-        for module, training in modes:
-            module.training = training
-        for optimizer, state in states:
-            optimizer.load_state_dict(state)
+        before.restore()
+
+
+def set_apart(patient: Patient) -> Patient:
+    """Return a patient whose network is a copy, as it is now; numbers it keeps from a pass lose their graph."""
+    passing = {
+        id(v): v.detach().clone()
+        for module in patient.network.modules() for v in vars(module).values()
+        if isinstance(v, Tensor) and not v.is_leaf
+    }  # fmt: skip
+    return replace(patient, network=copy.deepcopy(patient.network, passing))
 
 
 def stored(source: Source | None) -> list[Tensor]:

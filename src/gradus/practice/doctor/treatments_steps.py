@@ -68,7 +68,7 @@ def uneven_rates(patient: Patient) -> float:
 
 
 def adaptive(patient: Patient) -> Patient | None:
-    """Exchange the only optimizer's way of stepping for Adam's, at its usual rate, with its state in place."""
+    """Let the only optimizer step as Adam does, at its usual rate; outside steps it stays as it is."""
     if len(patient.optimizers) != 1:
         return None
     optimizer = patient.optimizers[0]
@@ -79,8 +79,18 @@ def adaptive(patient: Patient) -> Patient | None:
     def step(_: Any, closure: Callable[[], Any] | None = None) -> Any:
         return inner.step(closure)
 
-    optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
-    return patient
+    @contextlib.contextmanager
+    def around(_: Patient) -> Iterator[None]:
+        own = vars(optimizer)
+        kept = {name: own[name] for name in ("step",) if name in own}  # a schedule puts its own there
+        own["step"] = MethodType(step, optimizer)
+        try:
+            yield
+        finally:
+            del own["step"]
+            own |= kept
+
+    return replace(patient, around=(*patient.around, around))
 
 
 # -- gradients -------------------------------------------------------------------------------------------------------
