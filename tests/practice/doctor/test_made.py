@@ -58,18 +58,18 @@ def found(p):
 @pytest.mark.parametrize(
     ("last", "data", "beyond"),
     [
-        (nn.Tanh, rows(16.0), True),
-        (nn.Tanh, standardized(), True),
-        (nn.Sigmoid, rows(2.0, -1.0), True),
-        (nn.Tanh, rows(2.0, -1.0), False),
-        (nn.Sigmoid, rows(), False),
-        (nn.Tanh, rows(), False),  # half of its range is enough
-        (nn.Identity, rows(16.0), False),
-        (nn.Softplus, rows(16.0), False),
+        (nn.Tanh, lambda: rows(16.0), True),
+        (nn.Tanh, standardized, True),
+        (nn.Sigmoid, lambda: rows(2.0, -1.0), True),
+        (nn.Tanh, lambda: rows(2.0, -1.0), False),
+        (nn.Sigmoid, rows, False),
+        (nn.Tanh, rows, False),  # half of its range is enough
+        (nn.Identity, lambda: rows(16.0), False),
+        (nn.Softplus, lambda: rows(16.0), False),
     ],
 )
 def test_a_maker_that_cannot_reach_the_data(last, data, beyond):
-    assert found(playing(Players(last), data)) == ([("output_range", "maker")] if beyond else [])
+    assert found(playing(Players(last), data())) == ([("output_range", "maker")] if beyond else [])
 
 
 @pytest.mark.parametrize("inner", [nn.Tanh, nn.Sigmoid])

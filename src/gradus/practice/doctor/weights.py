@@ -21,7 +21,7 @@ def put_back(tensors: Iterable[Tensor]) -> Iterator[list[tuple[Tensor, Tensor]]]
     >>> before = layer.weight.tolist()
     >>> with put_back(layer.parameters()) as pairs, torch.no_grad():
     ...     for p, value in pairs:
-    ...         p.copy_(2 * value)
+    ...         _ = p.copy_(2 * value)
     >>> layer.weight.tolist() == before
     True
     """
