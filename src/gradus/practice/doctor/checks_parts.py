@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from gradus.practice.doctor.findings import Finding
-from gradus.practice.doctor.judge import reference_skill
+from gradus.practice.doctor.judge import is_rare, reference_skill
 from gradus.practice.doctor.patient import Patient, Source
 from gradus.practice.doctor.task import Task
 
@@ -30,11 +30,14 @@ class Parts:
         From three quarters of the training rows to the fourth.
     valid : float
         From one half of the validation rows to the other.
+    noise : float
+        How far the first two may lie apart because the rows they are judged by are few: about a standard error.
     """
 
     across: float
     train: float
     valid: float
+    noise: float = 0.0
 
 
 def _source(rows: tuple[Tensor, ...], name: str) -> Source:
@@ -60,7 +63,18 @@ def skill_of_parts(patient: Patient, task: Task) -> Parts | None:
         _best(patient, task, known, valid),
         _best(patient, task, known, rest),
         _best(patient, task, tuple(p[:half] for p in valid), tuple(p[half:] for p in valid)),
+        math.hypot(_noise(rest[-1], task), _noise(valid[-1], task)),
     )
+
+
+def _noise(target: Tensor, task: Task) -> float:
+    """Return about a standard error of the skill that is measured on rows with these targets."""
+    if task.kind in ("classes", "binary") and target.numel() == len(target):
+        counts = target.reshape(-1).unique(return_counts=True)[1].double()
+        if is_rare([target], task):
+            return float(counts.min()) ** -0.5
+        return 0.5 * len(target) ** -0.5 / max(0.05, 1 - float(counts.max() / counts.sum()))
+    return len(target) ** -0.5
 
 
 def check_parts(parts: Parts, skill: float, loads: bool) -> Iterator[Finding]:
@@ -96,9 +110,13 @@ def check_parts(parts: Parts, skill: float, loads: bool) -> Iterator[Finding]:
         yield Finding("shuffled_pairs", "valid", f"{shown}: validation pairs do not belong together", 0.8)
     elif max(across, train, valid) < 0.05 and (not math.isfinite(skill) or skill < 0.04):
         yield Finding("shuffled_pairs", "train and valid", f"{shown}: targets do not depend on inputs", 0.7)
-    elif across > 0.15 and train < 0.65 * across and across - train > 0.12:
+    elif across > 0.15 and train < 0.65 * across and across - train > max(0.12, 2.5 * parts.noise):
         seen = f"{shown}: training targets agree less with their inputs than validation targets"
         cause = "destructive_augmentation" if loads else "label_noise"
         yield Finding(cause, "train" if loads else "train targets", seen, 0.55 if loads else 0.8)
     elif valid - across > 0.35 and valid > 0.4 and (not math.isfinite(skill) or skill < 0.5 * valid):
-        yield Finding("destructive_augmentation", "train", shown, 0.6)
+        apart = train > 0.7 * valid and not loads  # each part is sound by itself
+        if apart:
+            yield Finding("inconsistent_preparation", "train and valid", f"{shown}: the parts differ", 0.75)
+        else:
+            yield Finding("destructive_augmentation", "train", shown, 0.6)

@@ -46,7 +46,15 @@ def _gain(course: Course, trial: Trial) -> tuple[float, float, float]:
     if not math.isfinite(old):
         old = 0.0
     old_kept = max(old, -1.0)
-    return (new - old_kept) / max(1 - old_kept, 0.02), new, old
+    return (new - old_kept) / max(_reach(course, new) - old_kept, 0.02), new, old
+
+
+def _reach(course: Course, new: float) -> float:
+    """Return the skill that the data have room for: where a simple model reaches little, little is a lot."""
+    known = [v for v in (*course.reference.values(), course.careful) if math.isfinite(v)]
+    if not course.behind or not math.isfinite(course.known) or not known:
+        return 1.0
+    return min(1.0, max(1.25 * max(known), new, 0.2))
 
 
 def _carefully(course: Course, fresh: Callable[[], Patient], deadline: float) -> None:
@@ -163,6 +171,8 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.behind else 0.12 if prior >= 0.95 else 0.25)
         if course.judge.task.kind == "other" and max(new, old) > 1:
             continue  # a loss without a floor
+        if course.judge.task.kind != "other" and new < 0.05:
+            continue  # what learns nothing still is not mended
         unsure = (1 if strange else 2) * course.judge.noise
         if gain < need or gain < 0.6 * top or new - max(old, -1.0) < max(least, unsure):
             continue

@@ -37,6 +37,7 @@ from gradus.practice.doctor.trial import quiet
 __all__ = ["examine", "examine_build"]
 
 SECONDS = 40.0
+SLOW = 1.0  # seconds of the processor that a build may take, to be asked again for each experiment
 
 
 def examine(
@@ -110,21 +111,37 @@ def examine_build(build: Callable[..., Mapping[str, Any]], *, max_time: float = 
     Parameters
     ----------
     build : callable
-        Returns a dict with the arguments of `examine` by name.
+        Returns a dict with the arguments of `examine` by name. One that takes long, as a program does that trains a
+        teacher first, is asked twice; each experiment then begins with what it returned, put back as it was.
     max_time : float
         Most time to take, in seconds.
     seed : int
         Handed to ``build``.
     """
 
-    def again() -> Patient:
+    kept: list[tuple[Mapping[str, Any], Kept]] = []
+    spent: list[float] = []
+
+    def built() -> Mapping[str, Any]:
         try:
-            given = build(seed=seed)
+            return build(seed=seed)
         except TypeError as error:
             if "seed" not in str(error):
                 raise
-            given = build()
-        return Patient.of(given, seed)
+            return build()
+
+    def again() -> Patient:
+        if kept:
+            given, start = kept[0]
+            start.restore()
+            return replace(Patient.of(given, seed), shared=True)
+        begin = time.process_time()
+        patient = Patient.of(given := built(), seed)
+        spent.append(time.process_time() - begin)
+        if len(spent) > 1 and spent[-1] > SLOW:  # the first one may have waited for imports
+            kept.append((given, Kept(patient)))
+            return replace(patient, shared=True)
+        return patient
 
     return _examined(again, lambda stage: stage(), max_time)
 
@@ -157,7 +174,7 @@ def _stages(
     if batch is None:
         raise InputError("at least one training batch", "none", "return data that yield batches")
     other = again()
-    plain, apart = _measurable(other, batch), other.network is not patient.network
+    plain = _measurable(other, batch)
     implied = plain and patient.loss is None and each(lambda: _implied(other, batch)) is not None
 
     def fresh() -> Patient:
@@ -169,7 +186,8 @@ def _stages(
         return made
 
     def twin() -> Patient | None:
-        return fresh() if apart else None
+        made = fresh()
+        return None if made.shared else made
 
     judge, failure = None, None
     try:
