@@ -323,6 +323,7 @@ def _unseen_classes(target: Tensor, other: Tensor, task: Task) -> Iterator[Findi
 
 def _given_away(inputs: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
     """One column of a table that is the target, or orders the rows as it does."""
+    yield from _equal_column(inputs, target, task)
     if inputs.ndim != 2 or not inputs.is_floating_point() or inputs.shape[1] < 2 or task.sequence:
         return
     x, y = inputs.double().numpy(), target.double().reshape(len(target), -1).numpy()
@@ -338,6 +339,22 @@ def _given_away(inputs: Tensor, target: Tensor, task: Task) -> Iterator[Finding]
     if rest < 1e-3:
         seen = f"a sum of the columns gives the target of other rows, but for {rest:.0e} of its spread"
         yield Finding("target_in_inputs", "train inputs", seen, 0.9)
+
+
+def _equal_column(inputs: Tensor, target: Tensor, task: Task) -> Iterator[Finding]:
+    """Find a number of the inputs, as of a window, that is the target in every row, but for its scale."""
+    if inputs.ndim < 2 or not inputs.is_floating_point() or task.kind != "numbers" or inputs[0].numel() > 2000:
+        return
+    x, y = inputs.double().reshape(len(inputs), -1), target.double().reshape(len(target), -1)
+    if y.shape[1] != 1 or len(y) < 20 or len(y.unique()) <= 10:
+        return
+    x, y = x - x.mean(0), y - y.mean(0)
+    size = (x.pow(2).sum(0) * y.pow(2).sum()).sqrt()
+    alike = torch.where(size > 0, (x * y).sum(0) / size.clamp_min(1e-300), torch.zeros_like(size))
+    k = int(alike.argmax())
+    if float(alike[k]) > 1 - 1e-9:
+        place = f"column {k} of the inputs" if inputs.ndim == 2 else f"number {k} of each row's {x.shape[1]}"
+        yield Finding("target_in_inputs", place, "it is the target itself, in every row", 0.95)
 
 
 def _goes_on(x: np.ndarray, k: int, y: np.ndarray) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from gradus.practice.doctor.checks_flow import Shapes
 from gradus.practice.doctor.checks_step import minds_mode
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, parts_of
@@ -44,8 +46,29 @@ def check_evaluate(patient: Patient, task: Task) -> Iterator[Finding]:
         harms = not math.isfinite(gap) or gap > max(abs(value - again), 0.005 * max(1.0, abs(calm))) or _kept(network)
         yield Finding("train_in_evaluation", "evaluate", seen, 0.9 if harms else 0.4)
     network.eval()
+    yield from _every_pair(patient)
     yield from _only_common(patient, task, value)
     yield from _with_known_answers(patient, task)
+
+
+def _every_pair(patient: Patient) -> Iterator[Finding]:
+    """Find answers (n, 1) that are compared with targets (n,), each with every one."""
+    if patient.valid is None:
+        return
+    sizes = (
+        {len(parts_of(batch)[-1]) for batch in islice(iter(patient.valid.given), 3)}
+        if patient.valid.loader
+        else {len(parts_of(patient.valid.given)[-1])}
+    )
+    for n in sorted(sizes, reverse=True):
+        if n < 8:
+            continue
+        with Shapes(n, graded=False) as heard:
+            _asked(patient, patient.network, patient.valid.given)
+        if heard.found:
+            seen = f"in {heard.found!r} answers of shape ({n}, 1) and targets ({n},) become ({n}, {n})"
+            yield Finding("wrong_evaluation", "evaluate", f"{seen}: each answer meets every target", 0.95)
+            return
 
 
 def _kept(network: nn.Module) -> bool:

@@ -12,6 +12,7 @@ from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.signals import over_examples
 from gradus.practice.doctor.task import Task
+from gradus.practice.doctor.weights import put_back, redraw
 
 __all__ = ["check_examples"]
 
@@ -51,6 +52,7 @@ def check_examples(patient: Patient, task: Task, batch: Any, twin: Patient | Non
             yield Finding("shared_state", "network", seen, 0.93)
             return
     yield from _mixing(patient, batch, first)
+    yield from _all_the_same(patient, batch)
     yield from _tail(patient, batch, first, task)
     yield from _only_padding(patient, batch, first)
     if task.sequence and task.kind == "classes":
@@ -99,6 +101,56 @@ def _mixing(patient: Patient, batch: Any, first: Tensor) -> Iterator[Finding]:
             if over:
                 yield Finding("wrong_axis", "network", f"{seen}: a {over} runs over axis 0, the examples", 0.96)
             return
+
+
+def _all_the_same(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find answers that are the same for all rows, whatever the weights, though inputs differ."""
+    inputs = batch[0]
+    if len(inputs) < 4 or inputs.ndim < 2 or bool((inputs == inputs[:1]).all()):
+        return
+    generator = torch.Generator().manual_seed(0)
+    with put_back(patient.network.parameters()):
+        for scale in (0.0, 1.0, 2.0):
+            if scale:
+                redraw(patient.network, scale, generator)
+            answer = _answer(patient, batch)
+            if answer is None or answer.shape[0] != len(inputs) or not bool(torch.isfinite(answer).all()):
+                return
+            if float((answer - answer[:1]).abs().max()) > 1e-6 * float(answer.abs().max()):
+                return
+    seen = f"all {len(inputs)} rows of a batch get the same answer, whatever the weights are"
+    crossed = _first_axis(patient, batch)
+    if crossed:
+        seen += f", and {crossed} takes the rows of the batch for steps (batch_first is not set)"
+        yield Finding("mixed_examples", crossed, seen, 0.96)
+    else:
+        yield Finding("collapse", "output", seen, 0.9)
+
+
+def _first_axis(patient: Patient, batch: Any) -> str:
+    """Return a layer that takes the first axis for time, where the examples lie; empty where there is none."""
+    found: list[str] = []
+    counts = (len(batch[0]), len(batch[0]) - 1)
+
+    def listen(name: str) -> Any:
+        def hook(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+            if inputs and isinstance(inputs[0], Tensor) and inputs[0].ndim == 3 and inputs[0].shape[0] == rows:
+                found.append(name)
+
+        return hook
+
+    modules = [(n, m) for n, m in patient.network.named_modules() if getattr(m, "batch_first", True) is False]
+    handles = [m.register_forward_pre_hook(listen(n)) for n, m in modules]
+    named = []
+    try:
+        for rows in counts:
+            found.clear()
+            _answer(patient, tuple(part[:rows] if isinstance(part, Tensor) else part for part in batch))
+            named.append(set(found))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return next((n for n, _ in modules if all(n in names for names in named)), "")
 
 
 def _rows_are_steps(patient: Patient, batch: Any, first: Tensor) -> bool:
@@ -226,9 +278,10 @@ def _only_padding(patient: Patient, batch: Any, first: Tensor) -> Iterator[Findi
         padded = blank.any(1) & ~blank.all(1)
         if int(padded.sum()) < 4 or len(blank.sum(1).unique()) < 3:
             continue
-        tokens = inputs[~blank]
+        told = ~blank & (inputs != inputs[:1]).any(0)  # a token that stands first in every row stays
+        tokens = inputs[told]
         other = inputs.clone()
-        other[~blank] = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))]
+        other[told] = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))]
         answer = _answer(patient, (other, *batch[1:]))
         if answer is None or answer.shape != first.shape:
             return

@@ -15,7 +15,7 @@ from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.weights import put_back
 
-__all__ = ["Compared", "check_flow", "check_heard"]
+__all__ = ["Compared", "Shapes", "check_flow", "check_heard"]
 
 MOST = 64  # rows that are asked
 
@@ -37,8 +37,11 @@ def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
 # -- shapes ----------------------------------------------------------------------------------------------------------
 
 
-class _Shapes(TorchFunctionMode):
-    """Note where numbers of shape (n, 1) meet numbers of shape (n,) and become (n, n), unless an axis was put in."""
+class Shapes(TorchFunctionMode):
+    """Note where numbers of shape (n, 1) meet numbers of shape (n,) and become (n, n), unless an axis was put in.
+
+    With ``graded`` only where a gradient goes back to one of the two, as to answers that are compared with targets.
+    """
 
     WAYS = (
         "unsqueeze",
@@ -54,9 +57,9 @@ class _Shapes(TorchFunctionMode):
         "__get__",
     )
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, graded: bool = True) -> None:
         super().__init__()
-        self.n, self.found = n, ""
+        self.n, self.graded, self.found = n, graded, ""
         self.meant: dict[int, Tensor] = {}
         self.products: dict[int, Tensor] = {}
 
@@ -68,14 +71,15 @@ class _Shapes(TorchFunctionMode):
             self.meant[id(value)] = value  # kept, so that the number is not given to another
         if name in ("mean", "sum") and len(arguments) == 1 and not named and id(arguments[0]) in self.products:
             self.found = self.found or "mul"  # the mean of an outer product is the product of the means
-        pair = [a for a in arguments[:2] if isinstance(a, Tensor) and a.is_floating_point()]
+        pair = [a for a in arguments[:2] if isinstance(a, Tensor) and (a.is_floating_point() or not self.graded)]
         if len(pair) == 2 and {tuple(a.shape) for a in pair} == {(self.n, 1), (self.n,)}:
             column = pair[0] if pair[0].ndim == 2 else pair[1]
             row = pair[1] if column is pair[0] else pair[0]
             if name in ("mul", "__mul__", "__rmul__", "multiply") and isinstance(value, Tensor):
                 self.products[id(value)] = value
             whole = not isinstance(value, Tensor) or value.shape == (self.n, self.n) or value.ndim == 0
-            if whole and id(column) not in self.meant and column.requires_grad != row.requires_grad:
+            one_sided = column.requires_grad != row.requires_grad or not self.graded
+            if whole and id(column) not in self.meant and one_sided:
                 self.found = self.found or name.strip("_")
         return value
 
@@ -93,7 +97,7 @@ def _broadcast(patient: Patient, batch: Any) -> Iterator[Finding]:
     for rows in (n, n - 1):
         few = tuple(part[:rows] for part in parts)
         given = few if isinstance(batch, tuple | list) else few[0]
-        with _Shapes(rows) as heard:
+        with Shapes(rows) as heard:
             patient.take(given)
         names.append(heard.found)
     if all(names):

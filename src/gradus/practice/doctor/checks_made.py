@@ -27,7 +27,12 @@ def check_made(patient: Patient, batch: Any) -> Iterator[Finding]:
     training step to a part to which the data are handed too. ``patient`` is trained by a step.
     """
     parts = parts_of(batch)
-    if not parts or not parts[0].is_floating_point() or parts[0].ndim < 2 or patient.loss is not None:
+    if (
+        not parts
+        or not parts[0].is_floating_point()
+        or parts[0].ndim < 2
+        or (patient.loss is not None and patient.step is None)
+    ):
         return
     real = parts[0]
     for name, module, inputs in _makers(patient, batch, real):

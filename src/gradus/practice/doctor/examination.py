@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -23,6 +24,7 @@ from gradus.practice.doctor.checks_gradients import check_custom_gradients, chec
 from gradus.practice.doctor.checks_layers import check_layers
 from gradus.practice.doctor.checks_loading import check_loading
 from gradus.practice.doctor.checks_made import check_made
+from gradus.practice.doctor.checks_pairs import check_pairs
 from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_training import check_training
 from gradus.practice.doctor.checks_wiring import check_wiring
@@ -118,7 +120,6 @@ def examine_build(build: Callable[..., Mapping[str, Any]], *, max_time: float = 
     seed : int
         Handed to ``build``.
     """
-
     kept: list[tuple[Mapping[str, Any], Kept]] = []
     spent: list[float] = []
 
@@ -210,8 +211,8 @@ def _stages(
         if not any(f.cause in ("no_gradient", "wrong_gradient") for f in found):
             _run(found, lambda: check_whole_gradient(fresh(), batch), each)
             _run(found, lambda: check_steps(fresh(), _first(fresh(), 3)), each)
-    _run(found, lambda: check_heard(fresh(), batch), each)
-    _run(found, lambda: check_made(fresh(), batch), each)
+    for check in (check_heard, check_made, check_pairs):
+        _run(found, partial(_asks, check, fresh, batch), each)
     _run(found, lambda: check_step(fresh()), each)
     if judge is None:
         if failure is not None:
@@ -241,6 +242,10 @@ def _stages(
     elif course.base.patient is not None and course.base.finite:
         trained = course.base.patient
         _run(found, lambda: check_evaluate(trained, task), each)
+
+
+def _asks(check: Callable[..., Iterable[Finding]], fresh: Callable[[], Patient], batch: Any) -> Iterable[Finding]:
+    return check(fresh(), batch)
 
 
 def _run(
@@ -324,7 +329,7 @@ def _surer(finding: Finding) -> Finding:
     hints = finding.cause in ("wrong_axis", "constant_inputs") and finding.place == "train inputs"
     hints |= finding.cause == "unnormalized_inputs" and finding.place.startswith("column")
     harmless = finding.cause == "padding_leak" or (hints and finding.confidence < 0.5)
-    return replace(finding, confidence=0.75) if harmless else finding
+    return replace(finding, confidence=max(0.75, finding.confidence)) if harmless else finding
 
 
 def _rounded(value: float) -> float | None:

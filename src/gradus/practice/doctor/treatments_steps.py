@@ -208,17 +208,26 @@ def _asked(patient: Patient) -> tuple[Task, Tensor, Tensor] | None:
 def plain_loss(patient: Patient) -> Patient | None:
     """Train by the usual loss of the task, where outputs are raw scores or numbers; by a plain step.
 
-    Cross-entropy for classes, its logistic form for zeros and ones, squared error for numbers.
+    Cross-entropy for classes, its logistic form for zeros and ones, squared error for numbers; of probabilities that
+    are compared with a one among zeros, the logarithm of the right one.
     """
     found = _asked(patient)
     if found is None or len(patient.optimizers) != 1:
         return None
     task, output, target = found
     kind = output_kind(output, task)
-    if kind not in ("free", "positive", "rectified") or patient.criterion is None:
+    if kind not in ("free", "positive", "rectified", "softmax") or patient.criterion is None:
         return None
     wants = loss_kind(patient.criterion, output, target, task)
-    if task.kind == "classes" and not task.sequence and wants in ("softmax", "other"):
+    if kind == "softmax":
+        if task.sequence or output.ndim != 2 or (task.kind, wants) not in (("soft", "distance"), ("classes", "other")):
+            return None
+
+        def usual(output: Tensor, target: Tensor) -> Tensor:
+            named = target.argmax(1) if target.is_floating_point() else target.reshape(len(output))
+            return nn.functional.nll_loss(output.clamp_min(1e-9).log(), named.long())
+
+    elif task.kind == "classes" and not task.sequence and wants in ("softmax", "other"):
         axis = task.axis
 
         def usual(output: Tensor, target: Tensor) -> Tensor:
@@ -241,7 +250,10 @@ def plain_loss(patient: Patient) -> Patient | None:
 
 
 def odd_loss(patient: Patient) -> float:
-    """Return 0.3 where the loss is not the usual one of its task, by its value on a batch."""
+    """Return 0.3 where the loss is not the usual one of its task, by its value on a batch; more of probabilities.
+
+    The gradient of a squared error of many probabilities is next to nothing.
+    """
     other = plain_loss(patient)
     if other is None or other.loss is None:
         return 0.0
@@ -252,7 +264,10 @@ def odd_loss(patient: Patient) -> float:
             ours, usual = float(patient.measure(batch)), float(other.measure(batch))
     except Exception:  # a loss that asks for more
         return 0.0
-    return 0.3 if abs(ours - usual) > 1e-3 * max(abs(ours), abs(usual), 1e-6) else 0.0
+    if abs(ours - usual) <= 1e-3 * max(abs(ours), abs(usual), 1e-6):
+        return 0.0
+    found = _asked(patient)
+    return 0.9 if found is not None and output_kind(found[1], found[0]) == "softmax" else 0.3
 
 
 def canonical(patient: Patient) -> Patient | None:
