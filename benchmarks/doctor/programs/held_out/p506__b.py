@@ -33,14 +33,14 @@ def build(seed=0):
     y = torch.tensor(y)
     train_set = TensorDataset(x[~valid], y[~valid])
     valid_set = TensorDataset(x[valid], y[valid])
-    net = nn.Sequential(conv(3, 16), conv(16, 32), conv(32, 48), nn.Flatten(), nn.Linear(48 * 16, len(WANTED)))
-    loader = DataLoader(train_set, batch_size=32, shuffle=True, generator=torch.Generator().manual_seed(seed))
+    net = nn.Sequential(conv(3, 16), conv(16, 32), conv(32, 48), nn.Flatten(), nn.Dropout(0.4), nn.Linear(48 * 16, len(WANTED)))
+    loader = DataLoader(train_set, batch_size=48, shuffle=True, generator=torch.Generator().manual_seed(seed))
     return {
         "network": net,
         "loss": nn.CrossEntropyLoss(),
         "train": loader,
         "valid": DataLoader(valid_set, batch_size=128),
-        "optimizer": torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01),
-        "batch_size": 32,
-        "epochs": 6,
+        "optimizer": torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05),
+        "batch_size": 48,
+        "epochs": 8,
     }
