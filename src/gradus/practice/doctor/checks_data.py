@@ -135,7 +135,26 @@ def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[F
         seen = f"{shared:.0%} of the validation rows are training rows ({repeated:.0%} of training rows are repeated)"
         yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.15 else 0.7)
     elif shared < 0.02 and set(inputs[0]).isdisjoint(inputs[1]):
+        yield from _overlapping(train[0], valid[0])
         yield from _near_copies(train[0], valid[0])
+
+
+def _overlapping(train: Tensor, valid: Tensor) -> Iterator[Finding]:
+    """Find windows of one series on both sides: validation windows that are training windows, moved by a place."""
+    length = train.shape[1] if train.ndim in (2, 3) else 0
+    if length < 8:
+        return
+    for shift in (1, 2, 3):
+        ends, starts = ({*_keys(t[:, shift:])} for t in (train, valid))
+        kept, known = _keys(valid[:, :-shift]), _keys(valid[:, shift:])
+        before = {*_keys(train[:, :-shift])}
+        if len(starts) < 0.8 * len(valid) or len(before) < 0.8 * len(train):
+            return  # rows that repeat themselves
+        share = sum(a in ends or b in before for a, b in zip(kept, known, strict=True)) / len(kept)
+        if share > 0.4:
+            seen = f"{share:.0%} of the validation windows are training windows but for {shift} of {length} places"
+            yield Finding("leaking_rows", "train and valid", f"{seen}: cut the series by time first", 0.92)
+            return
 
 
 def _continuous(inputs: Tensor) -> bool:

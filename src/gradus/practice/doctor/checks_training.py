@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from gradus.practice.doctor.signals import Altered, signals, silent, squashed
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.treatments import as_drawn, strange_weights
 from gradus.practice.doctor.trial import run_trial
+from gradus.practice.doctor.weights import put_back
 
 __all__ = ["check_training"]
 
@@ -81,6 +83,7 @@ def check_training(
     findings += _flow(course, fresh(), first_batch)
     findings += _layers(course, table)
     findings += _narrow(course, table)
+    findings += _against(course)
     findings += _result(course, findings)
     return course, findings, table
 
@@ -144,7 +147,7 @@ def _asleep(course: Course, start: Patient) -> Iterator[Finding]:
     share = course.base.asleep
     if start.step is not None and share > 0.4 and sleeps(start.network):
         seen = f"in {share:.0%} of the passes of its steps the network is in evaluation mode"
-        yield Finding("eval_in_training", "step", f"{seen}: something puts it there, and nothing puts it back", 0.92)
+        yield Finding("eval_in_training", "step", f"{seen}: something puts it there, and nothing puts it back", 0.96)
 
 
 def _some(patient: Patient) -> list[Any]:
@@ -218,20 +221,44 @@ def _statistics(course: Course, batch: Any) -> Iterator[Finding]:
     if not norms or len(parts_of(batch)[0]) < 8:
         return
     values = []
-    kept = [b.clone() for b in patient.network.buffers()]
-    for training in (True, False):
-        patient.network.eval()
-        for norm in norms:
-            norm.train(training)
-        values.append(float(patient.measure(batch)))
-    for b, value in zip(patient.network.buffers(), kept, strict=True):
-        b.copy_(value)
-    if course.poor and values[1] > 3 * abs(values[0]) + 0.5:
+    with put_back(patient.network.buffers()):
+        for training in (True, False):
+            patient.network.eval()
+            for norm in norms:
+                norm.train(training)
+            values.append(float(patient.measure(batch)))
+    if course.below and (skill := _refreshed(course, patient, norms)) > course.base.skill + course.room:
+        momenta = [m.momentum for m in norms if m.momentum is not None]
+        short = any(m > 0.9 for m in momenta)
+        strange = short or any(m < 0.005 for m in momenta)
+        seen = f"skill {course.base.skill:.2f} becomes {skill:.2f} by the statistics of all training rows"
+        if strange:
+            seen += f" (momentum {max(momenta) if short else min(momenta):.3g})"
+        cause = "tiny_batch_norm" if short else "optimizer_settings" if strange else "shared_state"
+        if strange or skill - course.base.skill > 0.4 * (1 - course.base.skill):
+            yield Finding(cause, "batch normalization", seen, 0.85)
+    elif course.poor and values[1] > 3 * abs(values[0]) + 0.5:
         seen = (
             f"the loss of a training batch is {values[0]:.3g} by the batch's statistics, {values[1]:.3g} by those kept"
         )
-        strange = any(m.momentum is not None and not 0.005 <= m.momentum <= 0.9 for m in norms)
-        yield Finding("optimizer_settings" if strange else "shared_state", "batch normalization", seen, 0.8)
+        yield Finding("shared_state", "batch normalization", seen, 0.8)
+
+
+@torch.no_grad()
+def _refreshed(course: Course, patient: Patient, norms: list[Any]) -> float:
+    """Return the skill of the trained network with running statistics that are means over the training rows."""
+    with put_back(patient.network.buffers()):
+        momenta = [norm.momentum for norm in norms]
+        patient.network.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.train()
+        for batch in islice(patient.train.batches(), 60):
+            patient.forward(batch)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        return float(course.judge(patient)["skill"])
 
 
 def _weights(course: Course, start: Patient) -> Iterator[Finding]:
@@ -443,6 +470,18 @@ def _narrow(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
     if (row["width"] == 1 and (lost or course.poor)) or hidden:
         seen = f"{row['width']} number an example passes through it; skill {course.base.skill:.2f}"
         yield Finding("bottleneck", row["layer"], seen, 0.75 if row["width"] == 1 else 0.65)
+
+
+def _against(course: Course) -> Iterator[Finding]:
+    """Find a loss that falls while the user's own score falls with it."""
+    base, (before, after) = course.base, course.own
+    if not (math.isfinite(before) and math.isfinite(after) and base.finite and base.complete and len(base.losses) > 10):
+        return
+    share = 0 <= min(before, after) and max(before, after) <= 1
+    lost = before - after > (0.08 if share else 0.3 * max(1.0, abs(before)))
+    if lost and base.tail() < 0.95 * base.head():
+        seen = f"the loss falls from {base.head():.3g} to {base.tail():.3g}, and the own score from {before:.3g} to "
+        yield Finding("wrong_loss", "objective", f"{seen}{after:.3g}: what is lowered is not what is meant", 0.72)
 
 
 def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:

@@ -160,6 +160,8 @@ def _rough(trial: Trial) -> float:
 def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treatment, Trial]]) -> Iterator[Finding]:
     """Yield the treatments that helped, the one that helped most for its likelihood first."""
     usual = 0.25 if course.poor else 0.3 if course.behind else 0.5
+    if course.base.skill < 0.05 and not math.isfinite(course.known):
+        usual = 0.15  # next to nothing is learned: a little is a lot
     top = max(gain for gain, *_ in found)
     for gain, prior, treatment, trial in found:
         new, old = trial.skill, _gain(course, trial)[2]
@@ -169,17 +171,19 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         strange |= treatment.words.startswith("with one learning rate")
         strange |= prior >= 1 and treatment.words.endswith("a tenth of the learning rate") and _steep(sample)
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.behind else 0.12 if prior >= 0.95 else 0.25)
+        unsure = (1 if strange else 2) * course.judge.noise
         if course.judge.task.kind == "other" and max(new, old) > 1:
             continue  # a loss without a floor
+        if course.base.finite and new < course.base.skill + 0.5 * max(least, unsure):
+            continue  # cut short: as much is learned without it in the end
         if course.judge.task.kind != "other" and new < 0.05:
             continue  # what learns nothing still is not mended
-        unsure = (1 if strange else 2) * course.judge.noise
         if gain < need or gain < 0.6 * top or new - max(old, -1.0) < max(least, unsure):
             continue
         cause = treatment.cause
         if cause == "frozen_parameters":
             cause = cause if frozen(sample) else "not_in_optimizer"
-            if meant(sample) and not (course.poor and as_drawn(sample)):
+            if meant(sample) and not ((course.poor or not frozen(sample)) and as_drawn(sample)):
                 yield Finding(cause, "training", f"skill {old:.2f} becomes {new:.2f} {treatment.words}", 0.47)
                 continue
         if cause == "wrong_step_order":

@@ -63,6 +63,8 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     yield from _targets(patient, output, target, task, wants)
     if wants == "distance":
         yield from _nominal(patient, output, task)
+    if out == "positive":
+        yield from _log_rates(loss, output, target)
     if wants != "other" or task.kind == "classes" or _known_reversed(loss, output, target, task):
         yield from _direction(loss, output, target, task)
     if out == "free" and wants != "constant":
@@ -247,6 +249,24 @@ def _nominal(patient: Patient, output: Tensor, task: Task) -> Iterator[Finding]:
         seen = f"squared error on {len(values)} class numbers, whose order means nothing: a linear model explains "
         seen += f"{found[0]:.0%} of their variance, and {sum(found[1:]) / len(found[1:]):.0%} if they are renumbered"
         yield Finding("wrong_loss", "loss", seen, 0.8)
+
+
+def _log_rates(loss: Any, output: Tensor, target: Tensor) -> Iterator[Finding]:
+    """Find a loss of logarithms under outputs that are exponentials: its best constant is the logarithm of the mean."""
+    if output.numel() != target.numel() or not target.is_floating_point() or target.numel() < 20:
+        return
+    flat = target.double()
+    mean, spread = float(flat.mean()), float(flat.std())
+    if float(flat.min()) < 0 or mean < 1.5 or spread == 0:
+        return
+    aim = math.log(mean)
+    with torch.no_grad():
+        costs = [float(loss(torch.full_like(output, aim + d), target)) for d in (-0.2, -0.02, 0.0, 0.02, 0.2)]
+        plain = float(loss(torch.full_like(output, mean), target))
+    if all(map(math.isfinite, [*costs, plain])) and costs[2] < min(costs[1], costs[3]) < min(costs[0], costs[4]):
+        if costs[2] < plain - 1e-6 * abs(plain) and costs[2] == min(costs):
+            seen = f"the loss is least at {aim:.3g}, the logarithm of the targets' mean {mean:.3g}, and outputs are "
+            yield Finding("loss_activation_mismatch", "output", f"{seen}always positive, as exponentials are", 0.95)
 
 
 def _known_reversed(loss: Any, output: Tensor, target: Tensor, task: Task) -> bool:
@@ -439,6 +459,9 @@ def _gradients(patient: Patient, batch: Any) -> Iterator[Finding]:
     ]
     if patient.objective is not None and any(g is not None for g in found) and len(patient.optimizers) > 1:
         return  # two players: each loss reaches its own
+    if cut and patient.step is not None:
+        moved = _moved_by_step(patient)
+        cut = [name for name in cut if name not in moved]
     if cut:
         names = ", ".join(cut[:3]) + (" ..." if len(cut) > 3 else "")
         seen = f"{len(cut)} of {len(trained)} parameters that are used get no gradient: {names}"
@@ -451,6 +474,15 @@ def _gradients(patient: Patient, batch: Any) -> Iterator[Finding]:
     if idle and not cut and len(idle) >= 1:
         seen = f"{', '.join(idle[:3])} takes no part in the loss"
         yield Finding("no_gradient", idle[0].rpartition(".")[0] or idle[0], seen, 0.45)
+
+
+def _moved_by_step(patient: Patient) -> set[str]:
+    """Return the parameters that a few steps of the user's own move: its loss need not be the objective."""
+    before = {n: p.detach().clone() for n, p in patient.network.named_parameters()}
+    patient.network.train()
+    for batch in islice(patient.train.batches(torch.Generator().manual_seed(2)), 3):
+        patient.advance(batch)
+    return {n for n, p in patient.network.named_parameters() if not torch.equal(p.detach(), before[n])}
 
 
 def _optimized(patient: Patient, batch: Any) -> Iterator[Finding]:

@@ -76,6 +76,9 @@ class Judge:
                 task = task_of(output, patient.target(batches[0]), inputs)
                 if isinstance(output, Tensor):
                     task = told_by_loss(task, patient.criterion, output, patient.target(batches[0]))
+                    task = _coded(patient, batches, task)
+                    if task.kind in ("binary", "numbers", "classes") and _no_targets(patient, batches):
+                        task = Task("other")
                     task = with_ignored(task, patient.criterion, output, patient.target(batches[0]))
         judge = cls(task, batches)
         if task.kind in ("numbers", "reconstruction", "binary") and patient.criterion is not None:
@@ -178,6 +181,35 @@ class Judge:
             scores = torch.cat([o.reshape(-1) for o in outputs]).double().numpy()
             return abs(ranking_skill(scores, truth.reshape(-1).numpy()))
         return (accuracy - common) / (1 - common) if common < 1 else math.nan
+
+
+def _coded(patient: Patient, batches: list[Any], task: Task) -> Task:
+    """Return the task; another kind where outputs are no scores of classes, by a loss of the program's own.
+
+    Levels may have one output less than there are of them, and code words more.
+    """
+    if task.kind != "classes" or task.sequence or patient.criterion is None:
+        return task
+    top = max(int(patient.target(batch).max()) for batch in batches)
+    if top == task.classes - 1:
+        return task
+    at = next(batch for batch in batches if int(patient.target(batch).max()) == top)
+    output, target = patient.forward(at), patient.target(at)
+    if top < task.classes:
+        return Task("other") if loss_kind(patient.criterion, output, target, task) == "other" else task
+    try:
+        cost = float(patient.criterion(output, target))
+    except Exception:  # an index that is out of bounds
+        return task
+    return Task("other") if top == task.classes and math.isfinite(cost) else task
+
+
+def _no_targets(patient: Patient, batches: list[Any]) -> bool:
+    """Whether the last part of the batches is one number throughout: it stands where an objective needs no target."""
+    if patient.objective is None:
+        return False
+    values = torch.cat([patient.target(batch).reshape(-1).unique() for batch in batches])
+    return bool((values == values[0]).all())
 
 
 def is_rare(targets: list[Any], task: Task) -> bool:

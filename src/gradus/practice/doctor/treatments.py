@@ -373,6 +373,10 @@ def as_drawn(patient: Patient) -> bool:
                 spread = float(w.double().std()) / (bound / 3**0.5)
                 inside = 0.9 * bound < float(w.abs().max()) <= 1.0001 * bound
                 found.append(inside and abs(spread - 1) < max(0.05, 2.5 / w.numel() ** 0.5))
+        elif isinstance(module, nn.Embedding):
+            w = module.weight
+            if (not w.requires_grad or id(w) not in held) and w.numel() >= 30:
+                found.append(abs(float(w.double().std()) - 1) < max(0.05, 2.5 / w.numel() ** 0.5))
     return sum(found) > 0.5 * len(found)
 
 
