@@ -49,4 +49,4 @@ def build(seed=0):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 
     return dict(network=model, loss=criterion, optimizer=optimizer, train=(Xtr, ytr), valid=(Xte, yte),
-                batch_size=64, epochs=15)
+                batch_size=64, epochs=10)

@@ -25,7 +25,6 @@ def read():
     df = table("PimaIndiansDiabetes2")
     features = df.drop(columns=["diabetes", "insulin"]).dropna()
     labels = df.loc[features.index, "diabetes"]
-    features = (features - features.mean()) / features.std()
     return features.to_numpy("float32"), (labels == "pos").to_numpy("int64")
 
 
@@ -35,6 +34,7 @@ def build(seed=0):
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(11))
     x, y = torch.from_numpy(x)[order], torch.from_numpy(y)[order]
     n = 380
+    x = (x - x[:n].mean(0)) / x[:n].std(0)
     net = DiabetesNet(x.shape[1])
     loader = lambda a, b, train: DataLoader(TensorDataset(a, b), batch_size=32, shuffle=train)
     return {

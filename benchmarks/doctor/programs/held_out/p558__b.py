@@ -43,5 +43,5 @@ def build(seed=0):
         "train": (x[:n], y[:n]),
         "valid": (x[n:], y[n:]),
         "batch_size": 32,
-        "epochs": 40,
+        "epochs": 20,
     }

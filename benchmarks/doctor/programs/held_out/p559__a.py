@@ -1,52 +1,38 @@
-"""Variational autoencoder for clothes (Fashion-MNIST), convolutional encoder, 16 latents."""
+"""Denoising autoencoder for the cell segmentation table: 56 measurements a cell, some of them blanked out.
+
+Adapted from the autoencoder I use for binarized MNIST.
+"""
 import torch
-import torch.nn.functional as F
-from torch import nn
+import torch.nn as nn
 
-from data import fashion
+from data import table
 
 
-class VAE(nn.Module):
-    def __init__(self, n_latent=16):
+class DenoisingAE(nn.Module):
+    def __init__(self, n, hidden=40, code=12, p_blank=0.2):
         super().__init__()
-        self.encode = nn.Sequential(
-            nn.Conv2d(1, 16, 4, stride=2, padding=1), nn.ReLU(),
-            nn.Conv2d(16, 32, 4, stride=2, padding=1), nn.ReLU(),
-            nn.Flatten())
-        self.mu = nn.Linear(32 * 7 * 7, n_latent)
-        self.logvar = nn.Linear(32 * 7 * 7, n_latent)
-        self.decode = nn.Sequential(
-            nn.Linear(n_latent, 32 * 7 * 7), nn.ReLU(), nn.Unflatten(1, (32, 7, 7)),
-            nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1), nn.ReLU(),
-            nn.ConvTranspose2d(16, 1, 4, stride=2, padding=1), nn.Sigmoid())
+        self.blank = nn.Dropout(p_blank)
+        self.enc = nn.Sequential(nn.Linear(n, hidden), nn.ReLU(), nn.Linear(hidden, code))
+        self.dec = nn.Sequential(nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, n))
 
     def forward(self, x):
-        h = self.encode(x)
-        mu, logvar = self.mu(h), self.logvar(h)
-        z = mu
-        if self.training:
-            z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
-        return self.decode(z), mu, logvar
+        return self.dec(self.enc(self.blank(x)))
 
 
-def elbo_loss(output, x):
-    recon, mu, logvar = output
-    rec = F.mse_loss(recon, x, reduction="none").flatten(1).sum(1).mean()
-    kl = -0.5 * torch.sum(1 + logvar - mu ** 2 - logvar.exp(), dim=1).mean()
-    return rec + kl
+def get_cells():
+    df = table("cells")
+    x = torch.tensor(df.drop(columns=["case", "class"]).to_numpy(float), dtype=torch.float32)
+    is_train = torch.tensor((df["case"] == "Train").to_numpy())
+    mean, std = x[is_train].mean(0), x[is_train].std(0)
+    x = ((x - mean) / std).clamp(-4, 4)
+    return x[is_train], x[~is_train]
 
 
 def build(seed=0):
     torch.manual_seed(seed)
-    x, _, x_test, _ = fashion(2000, 500)
-    x, x_test = (torch.from_numpy(a).float().unsqueeze(1) / 255 for a in (x, x_test))
-    vae = VAE()
-    return {
-        "network": vae,
-        "loss": elbo_loss,
-        "train": (x, x),
-        "valid": (x_test, x_test),
-        "optimizer": torch.optim.Adam(vae.parameters(), lr=2e-3),
-        "batch_size": 64,
-        "epochs": 6,
-    }
+    train, test = get_cells()
+    net = DenoisingAE(train.shape[1])
+    criterion = nn.MSELoss()
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    return {"network": net, "loss": criterion, "optimizer": optimizer, "train": (train, train), "valid": (test, test),
+            "batch_size": 32, "epochs": 25}

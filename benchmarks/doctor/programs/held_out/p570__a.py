@@ -1,6 +1,6 @@
 """Linear probing: what a network learned from the digits 0-4, is it of use for 5-9?
 
-1. train an MLP on 0-4;  2. freeze it;  3. new last layer, trained on 150 examples of 5-9.
+1. train an MLP on 0-4;  2. freeze it;  3. new last layer, trained on 500 examples of 5-9.
 """
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ def subset(x, y, low, high):
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.features = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
+        self.features = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU())
         self.classifier = nn.Linear(128, 5)
 
     def forward(self, x):
@@ -38,11 +38,11 @@ def build(seed=0):
     torch.manual_seed(seed)
     x, y, xt, yt = digits8()
     net = Net()
-    fit(net, *subset(x, y, 0, 4), epochs=5)
+    fit(net, *subset(x, y, 0, 4), epochs=2)
 
     for p in net.features.parameters():
         p.requires_grad = False
-    optimizer = torch.optim.Adam((p for p in net.parameters() if p.requires_grad), lr=5e-3)
+    optimizer = torch.optim.Adam((p for p in net.parameters() if p.requires_grad), lr=2e-2)
     net.classifier = nn.Linear(128, 5)
 
     x_new, y_new = subset(x, y, 5, 9)
@@ -50,8 +50,8 @@ def build(seed=0):
         "network": net,
         "loss": nn.CrossEntropyLoss(),
         "optimizer": optimizer,
-        "train": (x_new[:150], y_new[:150]),
+        "train": (x_new[:500], y_new[:500]),
         "valid": subset(xt, yt, 5, 9),
-        "batch_size": 10,
+        "batch_size": 20,
         "epochs": 30,
     }
