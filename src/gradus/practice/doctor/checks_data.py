@@ -232,7 +232,9 @@ def _prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Fin
 
 
 def _scrambled(inputs: Tensor) -> Iterator[Finding]:
-    """Pictures whose memory, read with channels last, is smoother than as it is read now."""
+    """Pictures or series whose memory, read with channels last, is smoother than as it is read now."""
+    if inputs.is_floating_point() and inputs.ndim == 3 and min(inputs.shape[1:]) > 1:
+        yield from _scrambled_series(inputs)
     if not inputs.is_floating_point() or inputs.ndim != 4:
         return
     _, c, h, w = inputs.shape
@@ -249,6 +251,24 @@ def _scrambled(inputs: Tensor) -> Iterator[Finding]:
     if best != "as given" and rough[best] < 0.5 * rough["as given"]:
         seen = f"neighbouring pixels differ {rough['as given'] / rough[best]:.1f} times as much as {best}"
         yield Finding("scrambled_inputs", "train inputs", seen, 0.9)
+
+
+def _scrambled_series(inputs: Tensor) -> Iterator[Finding]:
+    """Find series (rows, channels, time) whose memory is smooth only if time is read before channels."""
+    n, first, second = inputs.shape
+    x = inputs[:256].double()
+    if second < 8 or first > 64 or not bool(torch.isfinite(x).all()):
+        return
+
+    def rough(view: Tensor) -> float:  # along the last axis, each channel by its own spread
+        spread = view.std((0, 2), keepdim=True).clamp_min(1e-12)
+        return float(((view[..., 1:] - view[..., :-1]) / spread).pow(2).mean())
+
+    given, along = rough(x), rough(x.transpose(1, 2))
+    other = rough(x.reshape(len(x), second, first).transpose(1, 2))
+    if other < 0.3 * given and other < 0.5 * along and given > 0.5:
+        seen = f"neighbours along the last axis differ {(given / other) ** 0.5:.1f} times as much as if the memory is "
+        yield Finding("scrambled_inputs", "train inputs", f"{seen}read as ({n}, {second}, {first})", 0.9)
 
 
 def _rows_standardized(inputs: Tensor) -> Iterator[Finding]:

@@ -152,6 +152,8 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
         return
     right = _answers(target, task, wants, output)
     if right is None:
+        if task.kind == "binary" and target.numel() == len(target) * output[0].numel():
+            yield from _blind(patient, inputs, target.reshape(len(target), *output.shape[1:]))
         return
     shift = max(1, len(right) // 3)
     different = float((target.roll(shift, 0) != target).double().mean())
@@ -187,6 +189,20 @@ def _with_known_answers(patient: Patient, task: Task) -> Iterator[Finding]:
         return  # answers need not be estimates of the targets
     if all(map(math.isfinite, (trained, perfect, bad))):
         yield from _told(patient, task, parts, trained, perfect, bad)
+
+
+def _blind(patient: Patient, inputs: Tensor, target: Tensor) -> Iterator[Finding]:
+    """Find an evaluation that gives right and wrong answers the same, as scores and as probabilities."""
+    if patient.valid is None or len(target.unique()) != 2:
+        return
+    high = (target > target.double().mean()).float()
+    given = [answers for right in (high, 1 - high) for answers in (6 * right - 3, 0.9 * right + 0.05)]
+    try:
+        found = {_asked(patient, KnownAnswers(inputs, answers), patient.valid.given) for answers in given}
+    except Exception:  # an evaluation that takes the network apart
+        return
+    if len(found) == 1 and math.isfinite(value := found.pop()):
+        yield Finding("wrong_evaluation", "evaluate", f"right answers and wrong ones alike get {value:.4g}", 0.93)
 
 
 def _told(

@@ -61,7 +61,9 @@ def check_examples(patient: Patient, task: Task, batch: Any, twin: Patient | Non
 
 
 def _answer(patient: Patient, batch: Any, seed: int = 0) -> Tensor | None:
-    """Return the output under the same draws every time."""
+    """Return the output under the same draws every time; one that carries a state on purpose may begin anew."""
+    patient.network.train()
+    patient.network.eval()
     torch.manual_seed(seed)
     try:
         found = patient.forward(batch)

@@ -430,10 +430,13 @@ def _flat(patient: Patient, batch: Any) -> Iterator[Finding]:
     widest, varied, classes, calls = 0.0, 0.0, 0, 0
     patient.network.eval()
     with put_back(p for p in patient.network.parameters() if p.ndim != 1) as pairs:
-        for scale in (0.0, 1.0, 3.0, 10.0):
+        last = next((p for p, _ in reversed(pairs) if p.ndim > 1), None)
+        for scale in (0.0, 1.0, 3.0, 10.0, 100.0):
             for p, value in pairs:
                 drawn = torch.randn(p.shape, generator=generator).to(p)
-                p.copy_(value + scale * (value.std() * drawn if p.ndim else value))
+                alone = scale == 100  # the last layer larger, and all before it as they were
+                more = value * (p is last) if alone or not p.ndim else value.std() * drawn
+                p.copy_(value + scale * more)
             with Compared() as heard:
                 patient.measure(batch)
             for scores, target in heard.pairs:

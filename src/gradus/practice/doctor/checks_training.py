@@ -84,6 +84,7 @@ def check_training(
     findings += _layers(course, table)
     findings += _narrow(course, table)
     findings += _against(course)
+    findings += _one_point(course, fresh(), first_batch)
     findings += _result(course, findings)
     return course, findings, table
 
@@ -274,6 +275,11 @@ def _schedule(course: Course) -> Iterator[Finding]:
     rates, base = course.base.rates, course.base
     if len(rates) < 8 or max(rates) <= 0:
         return
+    idle = sum(rate == 0 for rate in rates) / len(rates)
+    if idle > 0.4:
+        seen = f"the learning rate is 0 in {idle:.0%} of the steps"
+        yield Finding("schedule", "optimizer", seen, 0.93)
+        return
     middle = rates[len(rates) // 3]
     if middle < 0.01 * max(rates) and course.poor:
         seen = f"the learning rate falls from {max(rates):.2g} to {middle:.2g} in a third of the training"
@@ -402,7 +408,7 @@ def _few_steps(course: Course, patient: Patient) -> Iterator[Finding]:
     steps, skill = len(course.base.losses), course.base.skill
     if any(isinstance(o, torch.optim.LBFGS) for o in patient.optimizers) or not course.base.complete or steps > 6:
         return
-    if math.isfinite(course.known) and skill < course.known - 2 * course.judge.noise:
+    if math.isfinite(course.known) and skill < course.known - 2 * course.noise:
         seen = f"{steps} steps in all; skill {skill:.2f}, where a simple model reaches {course.known:.2f}"
         yield Finding("too_few_updates", "training", seen, 0.7)
 
@@ -450,7 +456,7 @@ def _straight(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:
     """Find a linear network on data that trees, and no linear model, can tell apart."""
     trees, line = (course.reference.get(name, math.nan) for name in ("trees", "linear"))
     skill = course.base.skill
-    if not trees - max(skill, line) > max(0.3, 4 * course.judge.noise) or not start.plain:
+    if not trees - max(skill, line) > max(0.3, 4 * course.noise) or not start.plain:
         return
     if is_affine(start, batch, course.judge.task):
         seen = f"the network is linear in its inputs: skill {skill:.2f}, a linear model {line:.2f}, trees {trees:.2f}"
@@ -472,12 +478,37 @@ def _narrow(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
         yield Finding("bottleneck", row["layer"], seen, 0.75 if row["width"] == 1 else 0.65)
 
 
+@torch.no_grad()
+def _one_point(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:
+    """Find answers that training draws together to one point, while the user's own score stays where it was."""
+    trained, (before, after) = course.base.patient, course.own
+    if trained is None or not math.isfinite(after) or after > before + 0.05 or not course.base.finite:
+        return
+    spreads = []
+    for patient in (start, trained):
+        patient.network.eval()
+        try:
+            answers = parts_of(patient.forward(batch))[0].double()
+        except Exception:  # a network that is called in ways of its own
+            return
+        if answers.ndim < 2 or len(answers) < 4 or not bool(torch.isfinite(answers).all()):
+            return
+        spreads.append(float(answers.std(0).mean() / answers.pow(2).mean().sqrt().clamp_min(1e-12)))
+    if spreads[1] < 0.05 and spreads[1] < 0.2 * spreads[0]:
+        seen = f"answers to other rows differ by {spreads[1]:.1%} of their size, {spreads[0]:.1%} before training"
+        yield Finding("collapse", "output", seen, 0.78)
+
+
 def _against(course: Course) -> Iterator[Finding]:
     """Find a loss that falls while the user's own score falls with it."""
     base, (before, after) = course.base, course.own
     if not (math.isfinite(before) and math.isfinite(after) and base.finite and base.complete and len(base.losses) > 10):
         return
     share = 0 <= min(before, after) and max(before, after) <= 1
+    if after - before < 0.03 and 0 <= min(before, after) and before < 0.9 and abs(base.tail()) < 0.1 * abs(base.head()):
+        seen = f"the loss falls from {base.head():.3g} to {base.tail():.3g}, the own score goes from {before:.3g} to "
+        yield Finding("wrong_loss", "objective", f"{seen}{after:.3g}: what is lowered is not what is meant", 0.6)
+        return
     lost = before - after > (0.08 if share else 0.3 * max(1.0, abs(before)))
     if lost and base.tail() < 0.95 * base.head():
         seen = f"the loss falls from {base.head():.3g} to {base.tail():.3g}, and the own score from {before:.3g} to "

@@ -171,7 +171,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         strange |= treatment.words.startswith("with one learning rate")
         strange |= prior >= 1 and treatment.words.endswith("a tenth of the learning rate") and _steep(sample)
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.behind else 0.12 if prior >= 0.95 else 0.25)
-        unsure = (1 if strange else 2) * course.judge.noise
+        unsure = (1 if strange else 2) * course.noise
         if course.judge.task.kind == "other" and max(new, old) > 1:
             continue  # a loss without a floor
         if course.base.finite and new < course.base.skill + 0.5 * max(least, unsure):

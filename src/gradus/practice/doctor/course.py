@@ -56,6 +56,13 @@ class Course:
         return max(found) if found else math.nan
 
     @property
+    def noise(self) -> float:
+        """How far a skill may be off because rows are few; less where little of the numbers stays unexplained."""
+        best = max((v for v in (self.base.skill, self.known) if math.isfinite(v)), default=0.0)
+        usual = self.judge.task.kind != "numbers" or self.judge.linked
+        return self.judge.noise * (1.0 if usual else min(1.0, max(0.25, 1.5 * (1 - best))))
+
+    @property
     def poor(self) -> bool:
         """Whether the network does much worse than a simple model, or learns nothing."""
         skill, known = self.base.skill, self.known
@@ -66,7 +73,7 @@ class Course:
         if self.judge.task.kind == "other" and self.risen and not self.pointless:
             return False
         if math.isfinite(known) and math.isfinite(skill) and known > 0.1:
-            return skill < 0.65 * known and known - skill > 2 * self.judge.noise
+            return skill < 0.65 * known and known - skill > 2 * self.noise
         return (math.isfinite(skill) and skill < 0.03) or self.pointless
 
     @property
@@ -88,13 +95,13 @@ class Course:
     @property
     def room(self) -> float:
         """How far one skill has to lie above another to be clearly better."""
-        return max(0.06, 3 * self.judge.noise)
+        return max(0.06, 3 * self.noise)
 
     @property
     def below(self) -> bool:
         """Whether a simple model does better by more than chance."""
         known, skill = self.known, self.base.skill
-        return self.poor or (math.isfinite(known) and known - skill > max(0.05, self.judge.noise))
+        return self.poor or (math.isfinite(known) and known - skill > max(0.05, self.noise))
 
     @property
     def behind(self) -> bool:

@@ -21,6 +21,7 @@ from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_flow import check_flow, check_heard
 from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_steps, check_whole_gradient
+from gradus.practice.doctor.checks_handed import check_handed, prepares
 from gradus.practice.doctor.checks_layers import check_layers
 from gradus.practice.doctor.checks_loading import check_loading
 from gradus.practice.doctor.checks_made import check_made
@@ -242,6 +243,7 @@ def _stages(
     elif course.base.patient is not None and course.base.finite:
         trained = course.base.patient
         _run(found, lambda: check_evaluate(trained, task), each)
+        _run(found, lambda: check_handed(trained, batch), each)
 
 
 def _asks(check: Callable[..., Iterable[Finding]], fresh: Callable[[], Patient], batch: Any) -> Iterable[Finding]:
@@ -308,7 +310,7 @@ def _measurable(patient: Patient, batch: Any) -> bool:
         return True
     try:
         patient.measure(batch)
-        return not has_players(patient)
+        return not has_players(patient) and not prepares(patient, batch)
     except Exception:
         return False
 

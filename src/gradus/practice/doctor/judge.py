@@ -379,6 +379,9 @@ def linear_code_skill(patient: Patient, width: int, limit: int = 1500) -> float:
 
 def _table(train: Tensor, valid: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
     """Return rows of numbers for a simple model: tokens as which of them occur, and where; pixels thinned out."""
+    if train.is_floating_point() and train.ndim == valid.ndim == 3 and train.shape[1:] != valid.shape[1:]:
+        shape = [min(a, b) for a, b in zip(train.shape[1:], valid.shape[1:], strict=True)]  # series of other lengths
+        train, valid = (t[:, : shape[0], : shape[1]] for t in (train, valid))
     flat = [t.detach().cpu().double().reshape(len(t), -1).numpy() for t in (train, valid)]
     if flat[0].shape[1] != flat[1].shape[1] and train.is_floating_point():
         return None

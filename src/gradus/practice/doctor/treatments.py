@@ -213,6 +213,53 @@ def penalties(patient: Patient) -> float:
     return max(1.0 if strong else 0.0, 1.0 if rate >= 0.7 else 0.3 if rate >= 0.6 else 0.0)
 
 
+class _Calm(nn.Module):
+    """The patient's network, which training mode leaves in evaluation mode but for its batch statistics."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the network has, where a step or an objective asks for its parts."""
+        return of_network(super().__getattr__, self, name)
+
+    def train(self, mode: bool = True) -> _Calm:
+        """Turn on batch statistics alone."""
+        super().train(mode)
+        for module in self.network.modules():
+            module.training = mode and isinstance(module, nn.modules.batchnorm._BatchNorm)
+        return self
+
+    def forward(self, *inputs: Any) -> Any:
+        """Ask the network."""
+        return self.network(*inputs)
+
+
+def _calm(patient: Patient) -> Patient:
+    return replace(patient, network=_Calm(patient.network))
+
+
+@torch.no_grad()
+def noise_inside(patient: Patient) -> float:
+    """Return one where a network in training mode answers a row otherwise each time, and not by dropout."""
+    batch = patient.train.first()
+    network, calm = Undropped(patient.network), _Calm(patient.network)
+    spreads = []
+    try:
+        for asked in (replace(patient, network=network), replace(patient, network=calm)):
+            asked.network.train()
+            answers = []
+            for seed in (0, 1):
+                torch.manual_seed(seed)
+                answers.append(asked.forward(batch).double())
+            apart = (answers[0] - answers[1]).abs().mean() / (answers[0] - answers[0].mean(0)).abs().mean()
+            spreads.append(float(apart))
+    except Exception:  # a network that is called in ways of its own
+        return 0.0
+    return float(spreads[0] > 0.5 and spreads[1] < 1e-4)
+
+
 def _default_optimizer(patient: Patient) -> Patient:
     for optimizer in patient.optimizers:
         for group in optimizer.param_groups:
@@ -410,6 +457,7 @@ TREATMENTS: tuple[Treatment, ...] = (
               lambda p: min(1.0, 1.5 * max(strange_weights(p), 0.7 * loose_weights(p)))),
     Treatment("saturated_units", "with smaller numbers before the squashing units", _calmed, saturated),
     Treatment("excessive_regularization", "without weight decay and dropout", _unregularized, penalties),
+    Treatment("excessive_regularization", "without the noise that the network adds in training", _calm, noise_inside),
     Treatment("excessive_regularization", "without what the objective adds to the loss", _without_penalty, penalty),
     Treatment("optimizer_settings", "with the optimizer's usual settings", _default_optimizer, strange_optimizer),
     Treatment("schedule", "with the learning rate of the first step throughout", held_rate, lambda p: 0.0),
