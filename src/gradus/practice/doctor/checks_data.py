@@ -37,6 +37,8 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
     if valid and len(valid[0]) >= 8:
         yield from _leaking(train, valid)
         yield from _prepared(train[0], valid[0], draws(patient.train))
+        yield from _renumbered(train[0], valid[0])
+        yield from _reordered(train[0], valid[0])
     if len(train) > 1 and len(train[0]) == len(train[-1]):
         yield from _sorted(patient, train[-1], task)
         if len(valid) > 1:
@@ -131,12 +133,23 @@ def _leaking(train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> Iterator[F
     if shared > 0.05 and _continuous(train[0]):
         seen = f"{shared:.0%} of the validation rows are training rows, though their numbers hardly ever repeat"
         yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.2 else 0.48)
+    elif shared > 0.3 and _never_by_chance(train[0]):
+        seen = f"{shared:.0%} of the validation rows are training rows, though no two rows are equal by chance"
+        yield Finding("leaking_rows", "train and valid", seen, 0.92)
     elif shared > 0.05 and shared > 3 * repeated + 0.05:
         seen = f"{shared:.0%} of the validation rows are training rows ({repeated:.0%} of training rows are repeated)"
         yield Finding("leaking_rows", "train and valid", seen, 0.95 if shared > 0.15 else 0.7)
     elif shared < 0.02 and set(inputs[0]).isdisjoint(inputs[1]):
         yield from _overlapping(train[0], valid[0])
         yield from _near_copies(train[0], valid[0])
+
+
+def _never_by_chance(inputs: Tensor) -> bool:
+    """Whether rows have so many places with several values that two rows are equal only as copies of one."""
+    flat = inputs[:500].reshape(min(500, len(inputs)), -1)
+    flat = flat[:, :: -(-flat.shape[1] // 500)]
+    alike = torch.stack([(flat == flat.roll(k, 0)).double().mean(0) for k in (1, 7, 31)]).mean(0)
+    return float(-alike.clamp(1e-3, 1).log().sum()) > 25
 
 
 def _overlapping(train: Tensor, valid: Tensor) -> Iterator[Finding]:
@@ -229,6 +242,64 @@ def _prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Fin
     if b.shape[1] > 1 and own > 0.9 and theirs > 0.9 and len(valid) != len(train):
         seen = f"each column of the {len(valid)} validation rows has mean 0 and spread 1 of its own"
         yield Finding("inconsistent_preparation", "valid inputs", seen, 0.45)
+
+
+def _reordered(train: Tensor, valid: Tensor) -> Iterator[Finding]:
+    """Find validation columns in another order: the columns fit those of training if they change places."""
+    if train.ndim != 2 or not train.is_floating_point() or train.shape[1:] != valid.shape[1:]:
+        return
+    if not 4 <= train.shape[1] <= 200 or min(len(train), len(valid)) < 50:
+        return
+    from scipy.optimize import linear_sum_assignment
+
+    a, b = (t[:2000].double().numpy() for t in (train, valid))
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return
+    levels = np.linspace(0.05, 0.95, 19)
+    ours, theirs = (np.quantile(t, levels, axis=0).T for t in (a, b))
+    size = np.maximum(a.std(0), 1e-9)
+    gaps = np.abs(ours[:, None] - theirs[None]).mean(2) / np.minimum(size[:, None], np.maximum(b.std(0), 1e-9)[None])
+    rows, columns = linear_sum_assignment(np.minimum(gaps, 10))
+    moved = rows != columns
+    given, best = float(np.minimum(gaps, 10).diagonal().mean()), float(np.minimum(gaps, 10)[rows, columns].mean())
+    if moved.mean() > 0.25 and given > 0.25 and best < 0.3 * given and best < 0.15:
+        seen = (
+            f"{moved.mean():.0%} of the columns fit those of training if they change places (column {rows[moved][0]} "
+        )
+        seen += f"there is column {columns[moved][0]} here)"
+        yield Finding("inconsistent_preparation", "valid inputs", f"{seen}: they stand in another order", 0.88)
+
+
+def _renumbered(train: Tensor, valid: Tensor) -> Iterator[Finding]:
+    """Find categories or tokens that have other numbers in validation: as many of each kind, under other numbers."""
+    if train.ndim != 2 or valid.ndim != 2 or min(len(train), len(valid)) < 50:
+        return
+    if train.is_floating_point():
+        pairs = [(train[:, k], valid[:, k], f"column {k} of the inputs") for k in range(min(train.shape[1], 200))]
+    else:
+        pairs = [(train[:, k], valid[:, k], f"column {k} of the inputs") for k in range(train.shape[1])]
+        pairs = pairs if train.shape[1] <= 30 else [(train.reshape(-1), valid.reshape(-1), "tokens")]
+    for ours, theirs, place in pairs:
+        if not bool((ours == ours.round()).all() and (theirs == theirs.round()).all()):
+            continue
+        low, top = float(ours.min()), int(ours.max() - ours.min()) + 1
+        if not 4 <= top <= 5000 or float(theirs.min()) < low or float(theirs.max()) >= low + top:
+            continue
+        a, b = (torch.bincount((t - low).long(), minlength=top).double() for t in (ours, theirs))
+        if int((a > 0).sum()) < 0.9 * top or int((b > 0).sum()) < 0.5 * top:
+            continue  # no numbering without gaps
+        p, q = a / a.sum(), b / b.sum()
+        chance = 0.4 * float((p * (1 - p) * (1 / len(ours) + 1 / len(theirs))).clamp_min(0).sqrt().sum())
+        apart = 0.5 * float((p - q).abs().sum())
+        named = 0.5 * float((p.sort().values - q.sort().values).abs().sum())
+        uneven = 0.5 * float((p - 1 / top).abs().sum())
+        if apart > max(0.25, 4 * chance) and named < max(0.05, 1.3 * chance) and uneven > 0.25:
+            seen = (
+                f"shares of its {top} kinds differ by {apart:.0%} between training and validation, and by {named:.0%} "
+                "if kinds are matched by how often they occur"
+            )
+            yield Finding("inconsistent_preparation", place, f"{seen}: they are numbered otherwise there", 0.85)
+            return
 
 
 def _scrambled(inputs: Tensor) -> Iterator[Finding]:
@@ -374,6 +445,11 @@ def _given_away(inputs: Tensor, target: Tensor, task: Task) -> Iterator[Finding]
         if found and not (len(values) > 10 and _goes_on(x, k, y[:, 0])):
             yield Finding("target_in_inputs", f"column {k} of the inputs", found, 0.9)
             return
+    pair = _product(x, y[:, 0]) if len(values) > 10 and x.shape[1] <= 40 else None
+    if pair is not None:
+        seen = "their product, but for a factor and an offset of each, is the target in every row"
+        yield Finding("target_in_inputs", f"columns {pair[0]} and {pair[1]} of the inputs", seen, 0.93)
+        return
     rest = _left_over(x, y[:, 0]) if len(values) > 10 else 1.0
     if rest < 1e-3:
         seen = f"a sum of the columns gives the target of other rows, but for {rest:.0e} of its spread"
@@ -401,6 +477,22 @@ def _goes_on(x: np.ndarray, k: int, y: np.ndarray) -> bool:
     moving = [j for j in range(x.shape[1]) if j != k and x[:, j].std() > 0]
     near = max((abs(float(np.corrcoef(x[:, j], x[:, k])[0, 1])) for j in moving), default=0.0)
     return near > 0.9 and 1 - near < 5 * (1 - abs(float(np.corrcoef(x[:, k], y)[0, 1])))
+
+
+def _product(x: np.ndarray, y: np.ndarray) -> tuple[int, int] | None:
+    """Return two columns of which the target is a product, whatever each was scaled by; None where there are none."""
+    rows = np.random.default_rng(0).permutation(len(x))[:400]
+    x, y = x[rows], y[rows] - y[rows].mean()
+    many = [k for k in range(x.shape[1]) if len(np.unique(x[:, k])) > 10]
+    if not np.isfinite(x).all() or y.std() == 0 or len(x) < 40:
+        return None
+    for place, i in enumerate(many):
+        for j in many[place + 1 :]:
+            table = np.column_stack([np.ones(len(x)), x[:, i], x[:, j], x[:, i] * x[:, j]])
+            rest = y - table @ np.linalg.lstsq(table, y, rcond=None)[0]
+            if float(rest.std()) < 1e-3 * float(y.std()):
+                return i, j
+    return None
 
 
 def _left_over(x: np.ndarray, y: np.ndarray) -> float:

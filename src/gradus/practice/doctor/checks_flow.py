@@ -18,6 +18,7 @@ from gradus.practice.doctor.weights import put_back
 __all__ = ["Compared", "Shapes", "check_flow", "check_heard"]
 
 MOST = 64  # rows that are asked
+LOGISTIC = "binary_cross_entropy_with_logits"
 
 
 def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
@@ -395,7 +396,9 @@ class Compared(TorchFunctionMode):
 def check_heard(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Find a loss inside an objective that is handed probabilities where it takes their logarithms, or raw scores."""
     if patient.loss is not None and patient.step is None:
-        return  # the checks of wiring ask it
+        with torch.no_grad():
+            if isinstance(patient.forward(batch), Tensor):
+                return  # the checks of wiring ask it
     generator = torch.Generator().manual_seed(0)
     heard: dict[tuple[str, int], list[bool]] = {}
     patient.network.eval()
@@ -409,10 +412,16 @@ def check_heard(patient: Patient, batch: Any) -> Iterator[Finding]:
             for place, (name, (scores, _)) in enumerate(zip(told.names, told.pairs, strict=True)):
                 if scores.requires_grad and scores.ndim > 1 and name in ("kl_div", "nll_loss", "cross_entropy"):
                     heard.setdefault((name, place), []).append(_are_shares(scores.detach()))
+                elif scores.requires_grad and name == LOGISTIC:
+                    inside = float(scores.min()) >= 0 and float(scores.max()) <= 1 and float(scores.std()) > 0
+                    heard.setdefault((name, place), []).append(inside)
     for (name, _), found in heard.items():
         if len(found) == 3 and all(found):
-            takes = "raw scores" if name == "cross_entropy" else "log-probabilities"
-            seen = f"{name} is handed probabilities that sum to 1, and takes {takes}"
+            takes = "raw scores" if name in ("cross_entropy", LOGISTIC) else "log-probabilities"
+            given = (
+                "numbers from 0 to 1, whatever the weights are" if name == LOGISTIC else "probabilities that sum to 1"
+            )
+            seen = f"{name} is handed {given}, and takes {takes}"
             yield Finding("loss_activation_mismatch", "loss", seen, 0.95)
             return
 

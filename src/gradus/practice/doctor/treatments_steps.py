@@ -216,7 +216,7 @@ def plain_loss(patient: Patient) -> Patient | None:
         return None
     task, output, target = found
     kind = output_kind(output, task)
-    if kind not in ("free", "positive", "rectified", "softmax") or patient.criterion is None:
+    if kind not in ("free", "positive", "rectified", "softmax", "sigmoid") or patient.criterion is None:
         return None
     wants = loss_kind(patient.criterion, output, target, task)
     if kind == "softmax":
@@ -226,6 +226,13 @@ def plain_loss(patient: Patient) -> Patient | None:
         def usual(output: Tensor, target: Tensor) -> Tensor:
             named = target.argmax(1) if target.is_floating_point() else target.reshape(len(output))
             return nn.functional.nll_loss(output.clamp_min(1e-9).log(), named.long())
+
+    elif kind == "sigmoid":
+        if task.kind != "soft" or wants not in ("distance", "other") or output.shape != target.shape:
+            return None
+
+        def usual(output: Tensor, target: Tensor) -> Tensor:
+            return nn.functional.binary_cross_entropy(output.clamp(1e-6, 1 - 1e-6), target.to(output))
 
     elif task.kind == "classes" and not task.sequence and wants in ("softmax", "other"):
         axis = task.axis
@@ -267,7 +274,7 @@ def odd_loss(patient: Patient) -> float:
     if abs(ours - usual) <= 1e-3 * max(abs(ours), abs(usual), 1e-6):
         return 0.0
     found = _asked(patient)
-    return 0.9 if found is not None and output_kind(found[1], found[0]) == "softmax" else 0.3
+    return 0.9 if found is not None and output_kind(found[1], found[0]) in ("softmax", "sigmoid") else 0.3
 
 
 def canonical(patient: Patient) -> Patient | None:
