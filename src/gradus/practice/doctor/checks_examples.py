@@ -99,6 +99,8 @@ def _mixing(patient: Patient, batch: Any, first: Tensor) -> Iterator[Finding]:
         if answer is None or answer.shape != first.shape:
             continue
         gap = _gap(first[keep], answer[keep])
+        if first.shape == (n, n):  # a table of pairs
+            gap = _gap(first[keep][:, keep], answer[keep][:, keep])
         if gap > 1e-4 and not _rows_are_steps(patient, batch, first):
             seen = f"answers to {k} rows change by {gap:.2g} (relative) when the other rows of the batch are exchanged"
             yield Finding("mixed_examples", "network", seen, 0.95)

@@ -26,7 +26,7 @@ def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     checks: list[Callable[[], Iterator[Finding]]] = [
         lambda: _broadcast(patient, batch), lambda: _drawn(patient, batch), lambda: _unheard(patient, task, batch),
         lambda: _overbearing(patient, batch), lambda: _shown(patient, batch), lambda: _flat(patient, batch),
-        lambda: _cut(patient, batch),
+        lambda: _cut(patient, batch), lambda: _crossed(patient, batch),
     ]  # fmt: skip
     for check in checks:
         try:
@@ -232,6 +232,47 @@ def _cut(patient: Patient, batch: Any) -> Iterator[Finding]:
             yield Finding("no_gradient", "network", f"{seen}: the first layers learn nothing from the loss", 0.92)
         return
     yield from _forgotten(patient, few, gradient, outputs[0])
+
+
+def _crossed(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find a loss that compares the target of a row with the answers to other rows."""
+    if not isinstance(batch, tuple | list) or not all(isinstance(part, Tensor) for part in batch):
+        return
+    inputs, target = batch[0], batch[-1]
+    if len(batch) < 2 or inputs.ndim < 2 or target.ndim < 1 or len(inputs) < 4 or len(inputs) != len(target):
+        return
+    tokens = not inputs.is_floating_point()
+    patient.network.eval()
+    for row in (0, len(target) // 2):
+        other = next((k for k in range(len(target)) if not torch.equal(target[k], target[row])), None)
+        if other is None:
+            return
+        changed, found = target.clone(), []
+        changed[row] = target[other]
+        for aim in (target, changed):
+            entry = _Entry(patient.network, tokens)
+            try:
+                leaf = None if tokens else inputs.detach().clone().requires_grad_()
+                torch.manual_seed(0)
+                loss = patient.measure((inputs if leaf is None else leaf, *batch[1:-1], aim))
+            finally:
+                entry.close()
+            leaf = entry.leaf if tokens else leaf
+            if leaf is None or not loss.requires_grad:
+                return
+            gradient = torch.autograd.grad(loss, leaf, allow_unused=True)[0]
+            if gradient is None:
+                return
+            if gradient.ndim > 2 and gradient.shape[1] == len(inputs) != gradient.shape[0]:
+                gradient = gradient.transpose(0, 1)  # time comes first
+            if len(gradient) != len(inputs):
+                return
+            found.append(gradient.double().reshape(len(inputs), -1))
+        moved = (found[1] - found[0]).norm(dim=1)
+        if not float(moved.sum()) > 0 or float(moved[row] / moved.sum()) > 0.1:
+            return
+    seen = f"another target of row {row} changes the gradient of other rows' inputs, and of its own hardly at all"
+    yield Finding("shuffled_pairs", "loss", f"{seen}: answers meet the targets of other rows", 0.93)
 
 
 @torch.no_grad()

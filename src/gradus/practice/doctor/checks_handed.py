@@ -17,9 +17,19 @@ Map = Callable[[Tensor], Tensor]
 
 
 def prepares(patient: Patient, batch: Any) -> bool:
-    """Whether the user's own step rescales the inputs before the network gets them."""
-    found = _map_of_step(patient, batch)
-    return found is not None and not _alike(found(_flat(parts_of(batch)[0])), _flat(parts_of(batch)[0]))
+    """Whether the user's own step makes the network's inputs from a batch's, and the same ones each time."""
+    parts = parts_of(batch)
+    if patient.step is None or not parts or not parts[0].is_floating_point() or parts[0].ndim < 2:
+        return False
+    before, asked = _flat(parts[0]).clone(), []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        patient.network.train()
+        handed = _handed(patient, lambda: patient.advance(batch))
+        if not handed or handed[0].shape != before.shape:
+            return False
+        asked.append(handed[0])
+    return _alike(*asked) and not _alike(asked[0], before)
 
 
 def check_handed(patient: Patient, batch: Any) -> Iterator[Finding]:
@@ -27,7 +37,7 @@ def check_handed(patient: Patient, batch: Any) -> Iterator[Finding]:
     if patient.step is None or patient.evaluate is None or patient.valid is None:
         return
     found = _map_of_step(patient, batch)
-    if found is None:
+    if found is None and not prepares(patient, batch):
         return
     evaluate, given = patient.evaluate, patient.valid.given
     patient.network.eval()
@@ -35,17 +45,23 @@ def check_handed(patient: Patient, batch: Any) -> Iterator[Finding]:
     rows = _flat(patient.valid.rows(100_000)[0])
     if not asked or any(part.shape[1:] != rows.shape[1:] for part in asked):
         return
-    theirs, expected = torch.cat(asked), found(rows)
+    theirs = torch.cat(asked)
+    if len(theirs) != len(rows):
+        return
+    seen = f"evaluate hands the network inputs of mean {float(theirs.mean()):.3g} and spread {float(theirs.std()):.3g}"
+    if found is None:
+        if _alike(theirs, rows):
+            seen += ", the rows as they are; the step makes others of them first"
+            yield Finding("inconsistent_preparation", "evaluate", seen, 0.93)
+        return
+    expected = found(rows)
     gap = (theirs.mean(0) - expected.mean(0)).abs() / expected.std(0).clamp_min(1e-9)
     scale = theirs.std(0) / expected.std(0).clamp_min(1e-9)
     moving = expected.std(0) > 1e-9
     off = ((gap > 0.5) | (scale > 2) | (scale < 0.5))[moving].double().mean()
-    if len(theirs) == len(rows) and float(off) > 0.5:
-        seen = (
-            f"in the step the network gets inputs of mean {float(expected.mean()):.3g} and spread "
-            f"{float(expected.std()):.3g}, in evaluate of {float(theirs.mean()):.3g} and {float(theirs.std()):.3g}"
-        )
-        yield Finding("inconsistent_preparation", "evaluate", f"{seen}, from rows prepared alike", 0.93)
+    if float(off) > 0.5:
+        seen += f"; as the step prepares them they have {float(expected.mean()):.3g} and {float(expected.std()):.3g}"
+        yield Finding("inconsistent_preparation", "evaluate", seen, 0.93)
 
 
 def _flat(inputs: Tensor) -> Tensor:

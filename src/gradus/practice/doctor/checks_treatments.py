@@ -192,6 +192,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
             cause = "sum_reduction"
         seen = f"skill {old:.2f} becomes {new:.2f} {treatment.words} (0: best constant answer, 1: perfect)"
         sure = 0.5 + 0.25 * min(1.0, gain) + 0.15 * min(prior, 1.0) + 0.05 * (gain >= 0.95 * top)
+        sure += 0.1 * (cause == "gradient_clip")  # a larger rate makes up for what is clipped
         yield Finding(cause, "training", seen, min(0.95, sure))
 
 

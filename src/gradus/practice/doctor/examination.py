@@ -330,6 +330,7 @@ def _surer(finding: Finding) -> Finding:
     """Return a finding of what is harmless where a network learns all the same, for one that does not."""
     hints = finding.cause in ("wrong_axis", "constant_inputs") and finding.place == "train inputs"
     hints |= finding.cause == "unnormalized_inputs" and finding.place.startswith("column")
+    hints |= finding.cause == "gradient_clip" and finding.confidence > 0.45
     harmless = finding.cause == "padding_leak" or (hints and finding.confidence < 0.5)
     return replace(finding, confidence=max(0.75, finding.confidence)) if harmless else finding
 
