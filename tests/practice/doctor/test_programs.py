@@ -46,9 +46,9 @@ def test_there_are_enough_of_each_kind_and_some_are_held_out():
     healthy = [row for row in ROWS if row["kind"] == "healthy"]
     assert len(pairs) >= 80
     assert len(healthy) >= 45
-    for chosen in ([r[0] for r in pairs.values()], healthy):
-        held = sum(row["file"].startswith("held_out/") for row in chosen) / len(chosen)
-        assert 0.2 <= held <= 0.4  # those scored before are among the seen ones
+    for chosen, least in (([r[0] for r in pairs.values()], 40), (healthy, 20)):
+        held = sum(row["file"].startswith("held_out/") for row in chosen)
+        assert held >= least  # those scored before are among the seen ones
     families = Counter(r[0]["family"] for r in pairs.values())
     assert len(families) >= 10
     assert min(families.values()) >= 3

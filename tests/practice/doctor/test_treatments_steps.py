@@ -255,7 +255,6 @@ def test_the_usual_loss_of_a_task(network, rows, loss, usual, odd):
     [
         (nn.LogSoftmax(1), digits, nn.NLLLoss()),
         (nn.Softmax(1), digits, lambda o, t: -o.gather(1, t[:, None]).log().mean()),
-        (nn.Softmax(1), digits, lambda o, t: -o.clamp_min(1e-9).log().gather(1, t[:, None]).mean()),
         (nn.Sigmoid(), odd_rows, nn.BCELoss()),
     ],
 )
@@ -264,6 +263,18 @@ def test_outputs_that_are_no_raw_scores_keep_their_loss(last, rows, loss):
     p = patient(network, rows(), loss=loss)
     assert plain_loss(p) is None
     assert odd_loss(p) == 0.0
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_the_logarithm_of_probabilities_by_hand_is_the_usual_loss(share):
+    """Another multiple of it is odd, as is any other loss of probabilities."""
+    p = patient(
+        nn.Sequential(nn.Linear(64, 10), nn.Softmax(1)),
+        loss=lambda o, t: -share * o.clamp_min(1e-9).log().gather(1, t[:, None]).mean(),
+    )
+    x, y = batch_of(p)
+    torch.testing.assert_close(plain_loss(p).measure((x, y)), F.cross_entropy(p.network[0](x), y))
+    assert odd_loss(p) == (0.0 if share == 1 else 0.9)
 
 
 # -- all of it -------------------------------------------------------------------------------------------------------
