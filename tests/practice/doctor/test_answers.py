@@ -1,0 +1,282 @@
+"""Rules of answers: what they depend on, and what a loss makes of them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from doctor_patients import batch_of, digits, measured, patient, until_it_fails
+from gradus.practice.doctor.checks_examples import check_examples
+from gradus.practice.doctor.checks_flow import Shapes, check_flow, check_heard
+from gradus.practice.doctor.checks_wiring import check_wiring
+from gradus.practice.doctor.judge import Judge
+from gradus.practice.doctor.task import Task
+from gradus.practice.doctor.trial import quiet
+
+CLASSES = Task("classes", 1, 10)
+
+
+def examples(p):
+    return [(f.cause, f.place) for f in check_examples(p, CLASSES, batch_of(p))]
+
+
+# -- answers that are the same for all -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_answers_that_no_weights_make_differ(scale):
+    """A layer that is handed zeros says the same of each row; one that is handed the rows does not."""
+
+    class Lost(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(64, 12), nn.Linear(12, 10)
+
+        def forward(self, x):
+            return self.last(torch.relu(self.first(scale * x)))
+
+    assert examples(patient(Lost)) == ([] if scale else [("collapse", "output")])
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_steps_that_are_taken_for_rows(batch_first):
+    """Without ``batch_first`` the rows of a batch are steps, and all of them get the answer of the last."""
+
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.read, self.last = nn.GRU(8, 12, batch_first=batch_first), nn.Linear(12, 10)
+
+        def forward(self, x):
+            _, state = self.read(x.reshape(-1, 8, 8))
+            return self.last(state[-1] if batch_first else state[-1].mean(0)[None].expand(len(x), -1))
+
+    found = examples(patient(Last))
+    assert (("mixed_examples", "read") in found) is (not batch_first)
+    assert not batch_first or found == []
+
+
+def test_answers_that_differ_once_weights_are_other():
+    """A last layer that starts at zero says the same of all rows, as long as it has not learned."""
+    p = patient()
+    nn.init.zeros_(p.network[2].weight)
+    assert examples(p) == []
+
+
+# -- tokens and padding ----------------------------------------------------------------------------------------------
+
+
+def lines_of_tokens():
+    """Return digits as their inked places after a token that stands first, padded with 0 to one length."""
+    made = []
+    for x, y in digits():
+        kept = torch.zeros(len(x), 25, dtype=torch.long)
+        for row, pixels in zip(kept, x, strict=True):
+            places = (torch.nonzero(pixels > 0.6)[:, 0] + 1)[:24]
+            row[: 1 + len(places)] = torch.cat([torch.tensor([65]), places])
+        made.append((kept, y))
+    return tuple(made)
+
+
+class FromFirst(nn.Module):
+    """Answers from the place of the class token, to which attention brings the others, the padded ones or the told."""
+
+    def __init__(self, turned):
+        super().__init__()
+        self.table, self.key, self.last, self.turned = nn.Embedding(66, 12), nn.Linear(12, 1), nn.Linear(12, 10), turned
+
+    def forward(self, x):
+        h, masked = self.table(x), (x != 0) if self.turned else (x == 0)
+        masked = masked & (torch.arange(x.shape[1]) > 0)  # the token that stands first is looked at in any case
+        shares = self.key(h)[:, :, 0].masked_fill(masked, -1e9).softmax(1)
+        return self.last((shares[:, :, None] * h).sum(1))
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_mask_that_leaves_only_padding_beside_a_class_token(turned):
+    found = examples(patient(FromFirst(turned), lines_of_tokens()))
+    assert (("padding_leak", "network") in found) is turned
+
+
+# -- states that are carried -----------------------------------------------------------------------------------------
+
+
+class Carrying(nn.Module):
+    """Goes on from the state before, until it is put into another mode."""
+
+    def __init__(self, resets):
+        super().__init__()
+        self.cell, self.last, self.resets, self.state = nn.GRUCell(64, 12), nn.Linear(12, 10), resets, None
+
+    def train(self, mode=True):
+        if self.resets:
+            self.state = None
+        return super().train(mode)
+
+    def forward(self, x):
+        before = self.state if self.state is not None and len(self.state) == len(x) else None
+        h = self.cell(x, before)
+        self.state = h.detach()
+        return self.last(h)
+
+
+@pytest.mark.parametrize("resets", [True, False])
+def test_a_state_that_begins_anew_with_the_mode(resets):
+    found = examples(patient(Carrying(resets)))
+    assert found == ([] if resets else [("shared_state", "network")])
+
+
+def test_ways_that_fail_without_gradients_alone():
+    """Some kernels answer with NaN where no gradient is asked for: the answer with one is looked at."""
+
+    class Fragile(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Linear(64, 10)
+
+        def forward(self, x):
+            other = 0.2 * self.body(x.roll(1, 0))  # rows that touch each other are to be found all the same
+            return self.body(x) + other + (0.0 if torch.is_grad_enabled() else torch.nan)
+
+    assert examples(patient(Fragile)) == [("mixed_examples", "network")]
+
+
+# -- what a loss is handed -------------------------------------------------------------------------------------------
+
+
+def test_shapes_that_meet_without_a_gradient():
+    column, row = torch.randn(9, 1), torch.randn(9)
+    for graded, expected in ((True, ""), (False, "sub")):
+        with Shapes(9, graded=graded) as heard:
+            _ = column - row
+        assert heard.found == expected
+    with Shapes(9, graded=False) as heard:
+        _ = (column[:, 0] - row, column - row.unsqueeze(1), row[:, None] - row)
+    assert heard.found == ""
+
+
+class Two(nn.Module):
+    """Says whether a digit is odd, and how large it is; the first as a probability, or as a raw score."""
+
+    def __init__(self, squashed):
+        super().__init__()
+        self.odd, self.size, self.squashed = nn.Linear(64, 1), nn.Linear(64, 1), squashed
+
+    def forward(self, x):
+        odd = self.odd(x)[:, 0]
+        return (torch.sigmoid(odd) if self.squashed else odd), self.size(x)[:, 0]
+
+
+def both(answers, y):
+    return F.binary_cross_entropy_with_logits(answers[0], (y % 2).float()) + F.mse_loss(answers[1], y / 9)
+
+
+@pytest.mark.parametrize("squashed", [True, False])
+def test_probabilities_into_a_logistic_loss_of_a_tuple(squashed):
+    p = patient(Two(squashed), loss=both)
+    with quiet():
+        found = [(f.cause, f.place) for f in until_it_fails(check_heard(p, batch_of(p)))]
+    assert found == ([("loss_activation_mismatch", "loss")] if squashed else [])
+
+
+@pytest.mark.parametrize("squashed", [True, False])
+def test_probabilities_into_a_cross_entropy_beside_a_loss_that_is_implied(squashed):
+    """An objective with a loss inside it may ask another one beside it."""
+
+    def objective(network, batch):
+        scores = network(batch[0])
+        told = scores.softmax(1) if squashed else scores
+        return F.cross_entropy(scores, batch[1]) + 0.5 * F.cross_entropy(told, batch[1])
+
+    p = patient(objective=objective)
+    p.implied = F.cross_entropy
+    with quiet():
+        found = [(f.cause, f.place) for f in until_it_fails(check_heard(p, batch_of(p)))]
+    assert found == ([("loss_activation_mismatch", "loss")] if squashed else [])
+
+
+class Directed(nn.Module):
+    """Classes by what a normalized code has in common with ten directions, which are free or kept at length one."""
+
+    def __init__(self, free):
+        super().__init__()
+        self.body, self.ways, self.free = nn.Linear(64, 4), nn.Linear(4, 10, bias=False), free
+        nn.init.normal_(self.ways.weight, std=0.02)
+
+    def forward(self, x):
+        ways = self.ways.weight if self.free else 0.4 * F.normalize(self.ways.weight, dim=1)
+        return F.normalize(self.body(x), dim=1) @ ways.T
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_scores_that_grow_with_the_last_layer(free):
+    """A small start of free directions is no bound: they may grow."""
+    p = patient(Directed(free))
+    with quiet():
+        found = [(f.cause, f.place) for f in until_it_fails(check_flow(p, Judge.of(p).task, batch_of(p)))]
+    assert found == ([] if free else [("loss_activation_mismatch", "loss")])
+
+
+# -- rates and their logarithms --------------------------------------------------------------------------------------
+
+
+class Rates(nn.Module):
+    def __init__(self, last):
+        super().__init__()
+        self.body, self.last = nn.Linear(10, 1), last
+
+    def forward(self, x):
+        return self.last(self.body(x))
+
+
+def counts():
+    """Return how often a thing may be counted among patients: more often, the further the illness has gone."""
+    return tuple((x, (4 * (y - y.min() + 0.1)).round()) for x, y in measured())
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "wrong"),
+    [
+        (torch.exp, nn.PoissonNLLLoss(), True),
+        (nn.Softplus(), nn.PoissonNLLLoss(), True),
+        (torch.exp, nn.PoissonNLLLoss(log_input=False), False),
+        (torch.exp, nn.MSELoss(), False),
+        (lambda s: s, nn.PoissonNLLLoss(), False),
+    ],
+)
+def test_rates_into_a_loss_of_their_logarithms(last, loss, wrong):
+    p = patient(Rates(last), counts(), loss=loss)
+    with quiet():
+        findings = until_it_fails(check_wiring(p, Task("numbers"), batch_of(p)))
+    said = [(f.cause, f.place) for f in findings if "logarithm of the targets' mean" in f.evidence]
+    assert said == ([("loss_activation_mismatch", "output")] if wrong else [])
+
+
+# -- what only the step moves ----------------------------------------------------------------------------------------
+
+
+class Aided(nn.Module):
+    """Has a second head, which the objective asks without a gradient; a step of the program's own may train it."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.main, self.aid = nn.Linear(64, 12), nn.Linear(12, 10), nn.Linear(12, 10)
+
+    def forward(self, x):
+        h = torch.relu(self.body(x))
+        return self.main(h) + 0 * self.aid(h).detach()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_parameters_that_a_step_moves_beside_the_objective(moved):
+    def step(network, batch, optimizer, loss):
+        optimizer.zero_grad()
+        value = F.cross_entropy(network(batch[0]), batch[1])
+        if moved:
+            value = value + F.cross_entropy(network.aid(torch.relu(network.body(batch[0]))), batch[1])
+        value.backward()
+        optimizer.step()
+
+    p = patient(Aided, step=step)
+    found = [(f.cause, f.place) for f in until_it_fails(check_wiring(p, CLASSES, batch_of(p)))]
+    assert found == ([] if moved else [("no_gradient", "aid")])

@@ -1,0 +1,302 @@
+"""What training shows beside its losses: own scores, one answer for all rows, statistics that are kept, few rows."""
+
+import math
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from doctor_patients import batch_of, causes, digits, patient
+from gradus.practice.doctor import examination
+from gradus.practice.doctor.checks_parts import Parts, check_parts, skill_of_parts
+from gradus.practice.doctor.checks_training import _against, _one_point, _refreshed, _schedule, _statistics
+from gradus.practice.doctor.checks_treatments import _reach
+from gradus.practice.doctor.course import Course
+from gradus.practice.doctor.examination import examine_build
+from gradus.practice.doctor.judge import Judge, reference_skill
+from gradus.practice.doctor.task import Task
+from gradus.practice.doctor.treatments import _calm, noise_inside
+from gradus.practice.doctor.treatments_steps import odd_loss, plain_loss
+from gradus.practice.doctor.trial import Trial, run_trial
+
+CLASSES = Judge(Task("classes", 1, 2), [(torch.zeros(400, 3), torch.arange(400) % 2)])
+FALLING = [1.0] * 10 + [0.5] * 10
+
+
+def course(losses=FALLING, skill=0.5, complete=True, rates=(), **known):
+    went = Trial(losses=list(losses), epochs=[{"skill": skill}], complete=complete, rates=list(rates))
+    return Course(went, CLASSES, **known)
+
+
+# -- own scores ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "own", "complete", "found"),
+    [
+        (FALLING, (0.6, 0.4), True, True),  # a share that falls with the loss
+        (FALLING, (0.6, 0.55), True, False),  # by hardly anything
+        (FALLING, (0.4, 0.6), True, False),
+        ([1.0] * 20, (0.6, 0.4), True, False),  # nothing is lowered
+        (FALLING, (0.6, 0.4), False, False),  # it may still rise
+        (FALLING[5:15], (0.6, 0.4), True, False),  # ten steps say little
+        (FALLING, (20.0, 12.0), True, True),
+        (FALLING, (20.0, 15.0), True, False),  # less than 0.3 of it
+        (FALLING, (math.nan, 0.4), True, False),
+        ([1.0] * 10 + [0.05] * 10, (0.3, 0.31), True, True),  # no loss is left, and the score stays
+        ([1.0] * 10 + [0.05] * 10, (0.95, 0.96), True, False),  # it was good before
+        ([1.0] * 10 + [0.15] * 10, (0.3, 0.31), True, False),
+    ],
+)
+def test_a_loss_that_falls_against_the_own_score(losses, own, complete, found):
+    findings = list(_against(course(losses, complete=complete, own=own)))
+    assert [(f.cause, f.place) for f in findings] == ([("wrong_loss", "objective")] if found else [])
+
+
+def drawn_together(factor, own=(0.3, 0.3)):
+    """Return what is said of digits whose answers training has drawn together by a factor."""
+    start, trained = patient(nn.Linear(64, 10)), patient(nn.Linear(64, 10))
+    with torch.no_grad():
+        trained.network.weight.mul_(factor)
+        trained.network.bias.fill_(1.0)
+    went = course(own=own)
+    went.base.patient = trained
+    return [(f.cause, f.place) for f in _one_point(went, start, batch_of(start))]
+
+
+def test_answers_that_training_draws_together_to_one_point():
+    assert drawn_together(0.02) == [("collapse", "output")]
+    assert drawn_together(1.0) == []
+    assert drawn_together(0.02, own=(0.3, 0.6)) == []  # the own score has risen: this is what was wanted
+    assert drawn_together(0.02, own=(math.nan, math.nan)) == []
+
+
+@pytest.mark.parametrize(
+    ("rates", "found"),
+    [([0.0] * 10 + [0.1] * 10, True), ([0.1] * 10 + [0.0] * 10, True), ([0.0] * 4 + [0.1] * 16, False)],
+)
+def test_a_learning_rate_of_zero_in_most_steps(rates, found):
+    findings = list(_schedule(course(rates=rates)))
+    assert [(f.cause, f.place) for f in findings] == ([("schedule", "optimizer")] if found else [])
+
+
+# -- batch statistics ------------------------------------------------------------------------------------------------
+
+
+def normalized(momentum, shift=3.0):
+    """Return a course of digits, shifted away from zero, through batch normalization of some momentum."""
+    (x, y), (valid, y_val) = digits()
+    norm = nn.BatchNorm1d(24, momentum=momentum)
+    network = nn.Sequential(nn.Linear(64, 24), norm, nn.ReLU(), nn.Linear(24, 10))
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    p = patient(network, ((x + shift, y), (valid + shift, y_val)), optimizer=optimizer, epochs=6)
+    judge = Judge.of(p)
+    base = run_trial(p, seconds=60, judge=judge)
+    return Course(base, judge, reference=reference_skill(p, judge.task)), norm
+
+
+@pytest.mark.parametrize(
+    ("momentum", "cause"), [(1e-4, ["optimizer_settings"]), (1e-9, ["optimizer_settings"]), (0.1, [])]
+)
+def test_statistics_that_training_has_hardly_renewed(momentum, cause):
+    went, norm = normalized(momentum, 0.0 if momentum == 0.1 else 3.0)
+    mean = norm.running_mean.clone()
+    findings = list(_statistics(went, batch_of(went.base.patient)))
+    assert causes(findings) == cause
+    assert torch.equal(norm.running_mean, mean) and norm.momentum == momentum
+
+
+def test_statistics_of_all_training_rows():
+    """Renewed, they are the means over batches: the skill is that of a network which was given those by hand."""
+    went, norm = normalized(1e-4)
+    p = went.base.patient
+    renewed = _refreshed(went, p, [norm])
+    batches = [p.network[0](x).detach() for x, _ in p.train.batches()]
+    with torch.no_grad():
+        norm.running_mean.copy_(torch.stack([b.mean(0) for b in batches]).mean(0))
+        norm.running_var.copy_(torch.stack([b.var(0) for b in batches]).mean(0))
+    assert renewed == pytest.approx(went.judge(p)["skill"], abs=0.01)
+    assert renewed > went.base.skill + 0.2
+
+
+# -- few rows --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        (Parts(0.6, 0.3, 0.6), ["label_noise"]),
+        (Parts(0.6, 0.3, 0.6, noise=0.05), ["label_noise"]),
+        (Parts(0.6, 0.3, 0.6, noise=0.2), []),  # so few rows may be judged so by chance
+    ],
+)
+def test_what_few_rows_leave_open(parts, found):
+    assert causes(check_parts(parts, 0.5, loads=False)) == found
+
+
+@pytest.mark.parametrize(
+    ("train", "loads", "cause"),
+    [
+        (0.9, False, ["inconsistent_preparation"]),
+        (0.9, True, ["destructive_augmentation"]),
+        (0.5, False, ["destructive_augmentation"]),
+    ],
+)
+def test_parts_that_are_sound_by_themselves(train, loads, cause):
+    assert causes(check_parts(Parts(0.5, train, 0.9), 0.3, loads)) == cause
+
+
+def test_the_noise_of_parts_is_a_standard_error():
+    """Ten even classes in 150 of the training rows and in 300 of validation: the error of a share, above the common."""
+    p = patient()
+    (_, y), (_, y_val) = digits()
+    sizes = []
+    for target in (y[450:], y_val):
+        common = int(target.bincount().max()) / len(target)
+        sizes.append(0.5 / len(target) ** 0.5 / (1 - common))
+    assert skill_of_parts(p, Task("classes", 1, 10)).noise == pytest.approx(math.hypot(*sizes))
+
+
+@pytest.mark.parametrize(
+    ("skill", "known", "new", "reach"),
+    [
+        (0.02, {"reference": {"linear": 0.3}}, 0.1, 0.375),  # a quarter more than a simple model
+        (0.02, {"reference": {"linear": 0.3}}, 0.5, 0.5),
+        (0.02, {"reference": {"linear": 0.14}}, 0.1, 0.2),
+        (0.02, {"reference": {"linear": 0.9}}, 0.1, 1.0),
+        (0.6, {"reference": {"linear": 0.6}}, 0.7, 1.0),  # nothing is behind
+        (0.02, {}, 0.5, 1.0),
+    ],
+)
+def test_the_skill_that_data_have_room_for(skill, known, new, reach):
+    assert _reach(course(skill=skill, **known), new) == pytest.approx(reach)
+
+
+# -- what networks add, and what they give ---------------------------------------------------------------------------
+
+
+class Noisy(nn.Module):
+    """Adds noise to its inside while it trains."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.first, self.norm, self.last, self.size = nn.Linear(64, 24), nn.BatchNorm1d(24), nn.Linear(24, 10), size
+
+    def forward(self, x):
+        h = torch.relu(self.norm(self.first(x)))
+        return self.last(h + self.size * torch.randn_like(h) if self.training else h)
+
+
+@pytest.mark.parametrize(("size", "prior"), [(5.0, 1.0), (0.05, 0.0), (0.0, 0.0)])
+def test_noise_that_a_network_adds_in_training(size, prior):
+    assert noise_inside(patient(Noisy(size))) == prior
+
+
+def test_dropout_is_no_noise_of_a_networks_own():
+    assert noise_inside(patient(nn.Sequential(nn.Linear(64, 24), nn.Dropout(0.9), nn.Linear(24, 10)))) == 0.0
+
+
+def test_without_noise_batch_statistics_go_on():
+    p = patient(Noisy(5.0))
+    calm = _calm(p).network.train()
+    assert calm.training and not p.network.training and p.network.norm.training
+    before = p.network.norm.running_mean.clone()
+    x = batch_of(p)[0]
+    first, again = calm(x), calm(x)
+    assert torch.equal(first, again) and not torch.equal(p.network.norm.running_mean, before)
+    by_batch = nn.functional.batch_norm(p.network.first(x), None, None, p.network.norm.weight, training=True)
+    torch.testing.assert_close(first, p.network.last(torch.relu(by_batch)))
+    calm.eval()
+    assert not p.network.norm.training
+
+
+def one_hot():
+    return tuple((x, F.one_hot(y, 10).float()) for x, y in digits())
+
+
+@pytest.mark.parametrize(
+    ("last", "usual"),
+    [
+        (nn.Softmax(1), lambda o, t: F.nll_loss(o.log(), t.argmax(1))),
+        (nn.Sigmoid(), F.binary_cross_entropy),
+    ],
+)
+def test_the_usual_loss_of_probabilities_beside_a_one_among_zeros(last, usual):
+    p = patient(nn.Sequential(nn.Linear(64, 10), last), one_hot(), loss=nn.MSELoss())
+    x, y = batch_of(p)
+    torch.testing.assert_close(plain_loss(p).measure((x, y)), usual(p.network(x), y))
+    assert odd_loss(p) == 0.9
+
+
+# -- tasks -----------------------------------------------------------------------------------------------------------
+
+
+def levels(scores, y):
+    """Return the loss of levels: each of nine outputs says whether a digit is larger."""
+    return F.binary_cross_entropy_with_logits(scores, (y[:, None] > torch.arange(scores.shape[1])).float())
+
+
+def words(scores, y):
+    """Return the loss of code words, a sign an output, of which no two classes have the same."""
+    signs = ((y[:, None] + 1) * torch.arange(1, scores.shape[1] + 1)) % 11 > 5
+    return F.binary_cross_entropy_with_logits(scores, signs.float())
+
+
+@pytest.mark.parametrize(
+    ("width", "loss", "kind"),
+    [
+        (9, levels, "other"),
+        (15, words, "other"),
+        (10, nn.CrossEntropyLoss(), "classes"),
+        (12, nn.CrossEntropyLoss(), "classes"),  # two classes that do not occur
+    ],
+)
+def test_outputs_that_are_no_scores_of_classes(width, loss, kind):
+    assert Judge.of(patient(nn.Linear(64, width), loss=loss)).task.kind == kind
+
+
+@pytest.mark.parametrize("blank", [True, False])
+def test_one_number_in_the_place_of_targets(blank):
+    rows = tuple((x, torch.zeros(len(x), 1) if blank else (y % 2).float()[:, None]) for x, y in digits())
+
+    def objective(network, batch):
+        return F.binary_cross_entropy_with_logits(network(batch[0]), batch[1])
+
+    p = patient(nn.Linear(64, 1), rows, objective=objective)
+    p.implied = F.binary_cross_entropy_with_logits
+    assert Judge.of(p).task.kind == ("other" if blank else "binary")
+
+
+def test_series_of_other_lengths_are_cut_to_the_shorter():
+    (x, y), (valid, y_val) = digits()
+    x, valid = x.reshape(-1, 8, 8), valid.reshape(-1, 8, 8)
+    longer = patient(rows=((x, y), (F.pad(valid, (0, 0, 0, 3), value=7.0), y_val)))
+    same = patient(rows=((x, y), (valid, y_val)))
+    task = Task("classes", 1, 10)
+    assert reference_skill(longer, task) == reference_skill(same, task)
+    assert reference_skill(same, task)["linear"] > 0.8
+
+
+# -- slow builds -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_a_slow_build_is_asked_twice_only(slow, monkeypatch):
+    monkeypatch.setattr(examination, "SLOW", 0.0 if slow else 1e9)
+    asked = []
+
+    def build(seed=0):
+        asked.append(time.process_time())
+        torch.manual_seed(seed)
+        network = nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10))
+        train, valid = digits(300)
+        return {
+            "network": network, "loss": nn.CrossEntropyLoss(), "train": train, "valid": valid, "epochs": 8,
+            "batch_size": 30, "optimizer": torch.optim.Adam(network.parameters(), lr=2e-2),
+        }  # fmt: skip
+
+    found = examine_build(build, max_time=20)
+    assert found.verdict == "healthy", found.findings
+    assert len(asked) == 2 if slow else len(asked) > 5
