@@ -29,6 +29,10 @@ def as_given(x):
     return x
 
 
+def curved(x):
+    return standardized(x).tanh()
+
+
 def noisy(x):
     return x + SPREAD * torch.randn(x.shape)
 
@@ -57,6 +61,8 @@ def drinking(in_step, in_evaluate):
         (standardized, standardized, False),
         (as_given, as_given, False),
         (standardized, lambda x: (x - x.mean(0)) / x.std(0), False),  # next to the same
+        (curved, as_given, True),
+        (curved, curved, False),
         (noisy, as_given, False),  # rows are drawn anew
     ],
 )
@@ -73,7 +79,8 @@ def test_a_program_without_a_step_hands_on_what_it_gets():
 
 
 @pytest.mark.parametrize(
-    ("in_step", "expected"), [(standardized, True), (lambda x: x / 100, True), (as_given, False), (noisy, False)]
+    ("in_step", "expected"),
+    [(standardized, True), (lambda x: x / 100, True), (curved, True), (as_given, False), (noisy, False)],
 )
 def test_whether_a_step_rescales_its_inputs(in_step, expected):
     p = drinking(in_step, in_step)

@@ -76,6 +76,16 @@ def test_pairs_that_are_classified_have_no_label_of_their_own_for_alike():
     assert found(p) == []
 
 
+def test_scores_of_equal_sides_that_cost_the_same_under_both_labels():
+    """A distance with its sign turned, as a raw score: only its order counts, and no label is named alike by it."""
+
+    class Scored(Twins):
+        def forward(self, *sides):
+            return -super().forward(*sides)
+
+    assert found(patient(Scored, pairs(1), loss=nn.BCEWithLogitsLoss(), batch_size=60)) == []
+
+
 def test_the_look_at_other_weights_leaves_them():
     p = patient(Twins, pairs(0), loss=contrast, batch_size=60)
     before = [v.clone() for v in p.network.parameters()]
