@@ -463,7 +463,8 @@ def check_heard(patient: Patient, batch: Any) -> Iterator[Finding]:
                 if scores.requires_grad and scores.ndim > 1 and name in ("kl_div", "nll_loss", "cross_entropy"):
                     heard.setdefault((name, place), []).append(_are_shares(scores.detach()))
                 elif scores.requires_grad and name == LOGISTIC:
-                    inside = float(scores.min()) >= 0 and float(scores.max()) <= 1 and float(scores.std()) > 0
+                    low, high = scores.detach().aminmax()
+                    inside = bool(low >= 0) and bool(high <= 1) and bool(low < high)
                     heard.setdefault((name, place), []).append(inside)
     for (name, _), found in heard.items():
         if len(found) == 3 and all(found):

@@ -236,7 +236,7 @@ def _statistics(course: Course, batch: Any) -> Iterator[Finding]:
         if strange:
             seen += f" (momentum {max(momenta) if short else min(momenta):.3g})"
         cause = "tiny_batch_norm" if short else "optimizer_settings" if strange else "shared_state"
-        if strange or skill - course.base.skill > 0.4 * (1 - course.base.skill):
+        if strange or (course.poor and skill - course.base.skill > 0.4 * (1 - course.base.skill)):
             yield Finding(cause, "batch normalization", seen, 0.85)
     elif course.poor and values[1] > 3 * abs(values[0]) + 0.5:
         seen = (
