@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
@@ -57,8 +58,9 @@ def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
         id(m.weight) for m in network.modules() if getattr(m, "padding_idx", None) is not None
     }  # rows held on purpose
     named = [(n, p) for n, p in network.named_parameters() if p.requires_grad and id(p) not in kept]
-    value = loss()
-    if not value.requires_grad or not bool(torch.isfinite(value)):
+    with _Straight() as heard:
+        value = loss()
+    if heard.found or not value.requires_grad or not bool(torch.isfinite(value)):
         return
     gradients = torch.autograd.grad(value, [p for _, p in named], allow_unused=True)
     generator = torch.Generator().manual_seed(0)
@@ -81,6 +83,34 @@ def check_whole_gradient(patient: Patient, batch: Any) -> Iterator[Finding]:
     if worst > 0.1:
         seen = f"along a random direction the loss changes by {pair[0]:.3g}, its gradient says {pair[1]:.3g}"
         yield Finding("no_gradient", place.rpartition(".")[0] or place, f"{seen}: part of the graph is cut", 0.8)
+
+
+class _Straight(TorchFunctionMode):
+    """Notice gradients that are handed straight through a step on purpose: x + (y - x).detach()."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+        self.kept: list[Tensor] = []  # so that no number is given to another tensor
+        self.differences: dict[int, set[int]] = {}
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        value = function(*arguments, **(named or {}))
+        name, given = getattr(function, "__name__", "").strip("_"), [a for a in arguments[:2] if isinstance(a, Tensor)]
+        if not isinstance(value, Tensor):
+            return value
+        if name in ("add", "radd", "sub", "rsub") and len(given) == 2:
+            for one, other in (given, given[::-1]):
+                self.found |= not one.requires_grad and id(other) in self.differences.get(id(one), ())
+        if name in ("sub", "rsub") and len(given) == 2:
+            self._keep(value, {id(given[0]), id(given[1])}, *given)
+        if name == "detach" and given and id(given[0]) in self.differences:
+            self._keep(value, self.differences[id(given[0])])
+        return value
+
+    def _keep(self, value: Tensor, of: set[int], *others: Tensor) -> None:
+        self.differences[id(value)] = of
+        self.kept += [value, *others]
 
 
 @torch.no_grad()
@@ -148,7 +178,7 @@ def check_steps(patient: Patient, batches: Sequence[Any]) -> Iterator[Finding]:
             seen = (
                 f"the gradient of {name} is exactly 0, and the loss goes from {before:.4g} to {after:.4g} with others"
             )
-            yield Finding("no_gradient", name.rpartition(".")[0] or name, f"{seen}: a step lies between", 0.9)
+            yield Finding("no_gradient", name.rpartition(".")[0] or name, f"{seen}: a step lies between", 0.93)
             return
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import Task, output_kind
 from gradus.practice.doctor.weights import put_back, redraw
 
-__all__ = ["check_made"]
+__all__ = ["check_made", "check_players"]
 
 ROWS = 1000
 
@@ -46,6 +47,99 @@ def check_made(patient: Patient, batch: Any) -> Iterator[Finding]:
                 if finding.confidence > 0.9:
                     yield Finding("output_range", name, f"of the data it imitates, {finding.evidence}", 0.9)
                     return
+
+
+def check_players(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Yield losses of players that are never differentiated, and a maker that learns to be found out.
+
+    ``patient`` is trained by a step in which one part is handed the data, and what another part makes.
+    """
+    parts = parts_of(batch)
+    if patient.step is None or not parts or not parts[0].is_floating_point() or parts[0].ndim < 2:
+        return
+    if len(list(patient.network.children())) < 2:
+        return
+    rounds = []
+    for some in islice(patient.train.batches(torch.Generator().manual_seed(5)), 3):
+        heard = _Heard(patient, parts_of(some)[0])
+        patient.network.train()
+        with heard:
+            patient.advance(some)
+        rounds.append(heard)
+    counts = {len(heard.signs) for heard in rounds}
+    if len(counts) != 1 or not rounds[0].calls or not any(call[1] for call in rounds[0].calls):
+        return  # no part is handed both the data and what is made
+    never = [k for k in range(counts.pop()) if all(heard.signs[k] is None for heard in rounds)]
+    if never and len(never) < len(rounds[0].signs):
+        seen = (
+            f"of the {len(rounds[0].signs)} losses of a step the {never[0] + 1}. is computed and never differentiated"
+        )
+        yield Finding("unbalanced_players", "step", seen, 0.88)
+        return
+    told = [heard.found_out() for heard in rounds]
+    if all(told):
+        seen = (
+            "the loss of what makes pushes its score the way in which that of the judge pushes scores of what is made"
+        )
+        yield Finding("unbalanced_players", "step", f"{seen}: it learns to be found out", 0.9)
+
+
+class _Heard(Compared):
+    """Listen to a step of several players: what the judge is asked, and which way each loss pushes its scores."""
+
+    def __init__(self, patient: Patient, real: Tensor) -> None:
+        super().__init__()
+        self.signs: list[float | None] = []
+        self.calls: list[tuple[str, bool, bool]] = []  # part, whether the data, whether it leads back to a maker
+        self.real, self.network, self.handles = real, patient.network, list[Any]()
+
+    def __enter__(self) -> Any:
+        for name, part in self.network.named_children():
+            self.handles.append(part.register_forward_pre_hook(self._asked(name)))
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        for handle in self.handles:
+            handle.remove()
+        judges = {name for name, data, _ in self.calls if data}
+        self.calls = [call for call in self.calls if call[0] in judges]
+        return super().__exit__(*error)
+
+    def _asked(self, name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            given = [i for i in inputs if isinstance(i, Tensor) and i.is_floating_point()]
+            if given and given[0].numel() == self.real.numel():
+                data = torch.equal(given[0].detach().reshape(-1), self.real.reshape(-1).to(given[0]))
+                self.calls.append((name, data, given[0].requires_grad))
+
+        return hook
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        scores = arguments[0] if arguments else None
+        name = getattr(function, "__name__", "")
+        if name.startswith("binary_cross_entropy") and isinstance(scores, Tensor) and scores.requires_grad:
+            place = len(self.signs)
+            self.signs.append(None)
+            asked = scores * 1.0  # a number of its own, so that two losses of one score are told apart
+
+            def note(gradient: Tensor) -> None:
+                self.signs[place] = float(gradient.sum())
+
+            asked.register_hook(note)
+            arguments = (asked, *arguments[1:])
+        return super().__torch_function__(function, types, arguments, named)
+
+    def found_out(self) -> bool:
+        """Whether the maker's loss pushes scores as the judge's loss on what is made does, and not as on the data."""
+        if len(self.calls) != len(self.signs) or None in self.signs:
+            return False
+        ways: dict[str, list[float]] = {"data": [], "made": [], "maker": []}
+        for (_, data, leads), sign in zip(self.calls, self.signs, strict=True):
+            ways["data" if data else "maker" if leads else "made"].append(float(sign or 0.0))
+        if any(len(found) != 1 for found in ways.values()):
+            return False
+        on_data, on_made, of_maker = (found[0] for found in ways.values())
+        return on_data * on_made < 0 < on_made * of_maker
 
 
 def _makers(patient: Patient, batch: Any, real: Tensor) -> list[tuple[str, nn.Module, tuple[Any, ...]]]:

@@ -505,7 +505,8 @@ def _against(course: Course) -> Iterator[Finding]:
     if not (math.isfinite(before) and math.isfinite(after) and base.finite and base.complete and len(base.losses) > 10):
         return
     share = 0 <= min(before, after) and max(before, after) <= 1
-    if after - before < 0.03 and 0 <= min(before, after) and before < 0.9 and abs(base.tail()) < 0.1 * abs(base.head()):
+    fallen = base.head() - base.tail() > 0.9 * abs(base.head())
+    if after - before < 0.03 and -1 <= min(before, after) and before < 0.9 and fallen:
         seen = f"the loss falls from {base.head():.3g} to {base.tail():.3g}, the own score goes from {before:.3g} to "
         yield Finding("wrong_loss", "objective", f"{seen}{after:.3g}: what is lowered is not what is meant", 0.6)
         return

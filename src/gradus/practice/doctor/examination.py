@@ -24,7 +24,7 @@ from gradus.practice.doctor.checks_gradients import check_custom_gradients, chec
 from gradus.practice.doctor.checks_handed import check_handed, prepares
 from gradus.practice.doctor.checks_layers import check_layers
 from gradus.practice.doctor.checks_loading import check_loading
-from gradus.practice.doctor.checks_made import check_made
+from gradus.practice.doctor.checks_made import check_made, check_players
 from gradus.practice.doctor.checks_pairs import check_pairs
 from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_training import check_training
@@ -212,7 +212,7 @@ def _stages(
         if not any(f.cause in ("no_gradient", "wrong_gradient") for f in found):
             _run(found, lambda: check_whole_gradient(fresh(), batch), each)
             _run(found, lambda: check_steps(fresh(), _first(fresh(), 3)), each)
-    for check in (check_heard, check_made, check_pairs):
+    for check in (check_heard, check_made, check_players, check_pairs):
         _run(found, partial(_asks, check, fresh, batch), each)
     _run(found, lambda: check_step(fresh()), each)
     if judge is None:
