@@ -61,7 +61,7 @@ SMALL = {
     "nade": {"schedule": "cosine", "max_epochs": 36, "precision": "bf16"},
     "made": {"schedule": "cosine", "max_epochs": 150, "precision": "bf16"},
     "made2": {"schedule": "cosine", "max_epochs": 90, "precision": "bf16"},
-    "orderless": {"schedule": "cosine", "max_epochs": 500, "precision": "bf16"},
+    "orderless": {"schedule": "cosine", "max_epochs": 500, "precision": "bf16", "patience": 60},  # orders are drawn
     "pixelcnn": {"schedule": "cosine", "max_epochs": 12, "precision": "bf16"},
 }
 LARGE = {
