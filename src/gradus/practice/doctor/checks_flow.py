@@ -245,7 +245,8 @@ def _crossed(patient: Patient, batch: Any) -> Iterator[Finding]:
     patient.network.eval()
     with torch.no_grad(), Compared() as heard:
         patient.measure(batch)
-    if not any(aim.shape.numel() == target.numel() and _same_numbers(aim, target) for aim in heard.targets):
+    told = [pair for name, pair in zip(heard.names, heard.pairs, strict=True) if "sub" not in name]
+    if not any(_row_by_row(*pair) and _same_numbers(pair[1], target) for pair in told):
         return  # the target is not what answers are compared with
     for row in (0, len(target) // 2):
         other = next((k for k in range(len(target)) if not torch.equal(target[k], target[row])), None)
@@ -279,9 +280,17 @@ def _crossed(patient: Patient, batch: Any) -> Iterator[Finding]:
     yield Finding("shuffled_pairs", "loss", f"{seen}: answers meet the targets of other rows", 0.93)
 
 
+def _row_by_row(scores: Tensor, aim: Tensor) -> bool:
+    """Whether a loss meets scores and targets one by one, a class number with its row of scores."""
+    named = not aim.is_floating_point() and scores.ndim == aim.ndim + 1 and len(scores) == len(aim)
+    return scores.shape == aim.shape or named
+
+
 def _same_numbers(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors hold the same numbers, in whatever order."""
-    return torch.equal(one.reshape(-1).double().sort().values, other.reshape(-1).double().sort().values)
+    return one.numel() == other.numel() and torch.equal(
+        one.reshape(-1).double().sort().values, other.reshape(-1).double().sort().values
+    )
 
 
 @torch.no_grad()
@@ -501,7 +510,8 @@ def _flat(patient: Patient, batch: Any) -> Iterator[Finding]:
             for p, value in pairs:
                 drawn = torch.randn(p.shape, generator=generator).to(p)
                 alone = scale == 100  # the last layer larger, and all before it as they were
-                more = value * (p is last) if alone or not p.ndim else value.std() * drawn
+                usual = value.std() * drawn if p.ndim else value
+                more = value * (p is last) if alone else usual
                 p.copy_(value + scale * more)
             with Compared() as heard:
                 patient.measure(batch)
