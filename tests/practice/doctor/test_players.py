@@ -67,7 +67,7 @@ def players(digits, *, aim=1.0, sign=1.0, hears=True):
     [
         ({"aim": 0.0}, "found out"),
         ({"aim": 1.0, "sign": -1.0}, "found out"),
-        ({"hears": False}, "never differentiated"),
+        ({"hears": False}, "of the 3 losses of a step the 2. is"),
     ],
 )
 def test_players_that_work_against_themselves(digits, settings, words):

@@ -259,9 +259,10 @@ def _reordered(train: Tensor, valid: Tensor) -> Iterator[Finding]:
     ours, theirs = (np.quantile(t, levels, axis=0).T for t in (a, b))
     size = np.maximum(a.std(0), 1e-9)
     gaps = np.abs(ours[:, None] - theirs[None]).mean(2) / np.minimum(size[:, None], np.maximum(b.std(0), 1e-9)[None])
-    rows, columns = linear_sum_assignment(np.minimum(gaps, 10))
+    gaps = np.minimum(gaps, 10)
+    rows, columns = linear_sum_assignment(gaps)
     moved = rows != columns
-    given, best = float(np.minimum(gaps, 10).diagonal().mean()), float(np.minimum(gaps, 10)[rows, columns].mean())
+    given, best = float(gaps.diagonal().mean()), float(gaps[rows, columns].mean())
     if moved.mean() > 0.25 and given > 0.25 and best < 0.3 * given and best < 0.15:
         seen = (
             f"{moved.mean():.0%} of the columns fit those of training if they change places (column {rows[moved][0]} "
@@ -274,11 +275,10 @@ def _renumbered(train: Tensor, valid: Tensor) -> Iterator[Finding]:
     """Find categories or tokens that have other numbers in validation: as many of each kind, under other numbers."""
     if train.ndim != 2 or valid.ndim != 2 or min(len(train), len(valid)) < 50:
         return
-    if train.is_floating_point():
-        pairs = [(train[:, k], valid[:, k], f"column {k} of the inputs") for k in range(min(train.shape[1], 200))]
+    if not train.is_floating_point() and train.shape[1] > 30:
+        pairs = [(train.reshape(-1), valid.reshape(-1), "tokens")]
     else:
-        pairs = [(train[:, k], valid[:, k], f"column {k} of the inputs") for k in range(train.shape[1])]
-        pairs = pairs if train.shape[1] <= 30 else [(train.reshape(-1), valid.reshape(-1), "tokens")]
+        pairs = [(train[:, k], valid[:, k], f"column {k} of the inputs") for k in range(min(train.shape[1], 200))]
     for ours, theirs, place in pairs:
         if not bool((ours == ours.round()).all() and (theirs == theirs.round()).all()):
             continue

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gradus.core.errors import InputError
-from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.findings import Finding, as_far_as_they_go
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.weights import put_back
@@ -23,16 +22,11 @@ LOGISTIC = "binary_cross_entropy_with_logits"
 
 def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Yield broadcasts by accident, gradients that do not come back, and targets that cost nothing."""
-    checks: list[Callable[[], Iterator[Finding]]] = [
+    yield from as_far_as_they_go([
         lambda: _broadcast(patient, batch), lambda: _drawn(patient, batch), lambda: _unheard(patient, task, batch),
         lambda: _overbearing(patient, batch), lambda: _shown(patient, batch), lambda: _flat(patient, batch),
         lambda: _cut(patient, batch), lambda: _crossed(patient, batch),
-    ]  # fmt: skip
-    for check in checks:
-        try:
-            yield from check()
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, InputError):
-            continue  # one that cannot be made on this program says nothing
+    ])  # fmt: skip
 
 
 # -- shapes ----------------------------------------------------------------------------------------------------------

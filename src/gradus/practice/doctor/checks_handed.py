@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradus.practice.doctor.findings import Finding
-from gradus.practice.doctor.patient import Patient, parts_of
+from gradus.practice.doctor.patient import Patient, numbers_of
 
 __all__ = ["check_handed", "prepares"]
 
@@ -18,18 +18,11 @@ Map = Callable[[Tensor], Tensor]
 
 def prepares(patient: Patient, batch: Any) -> bool:
     """Whether the user's own step makes the network's inputs from a batch's, and the same ones each time."""
-    parts = parts_of(batch)
-    if patient.step is None or not parts or not parts[0].is_floating_point() or parts[0].ndim < 2:
+    first = _by_step(patient, batch, seed=0)
+    again = None if first is None else _by_step(patient, batch, seed=1)
+    if first is None or again is None:
         return False
-    before, asked = _flat(parts[0]).clone(), []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        patient.network.train()
-        handed = _handed(patient, lambda: patient.advance(batch))
-        if not handed or handed[0].shape != before.shape:
-            return False
-        asked.append(handed[0])
-    return _alike(*asked) and not _alike(asked[0], before)
+    return _alike(first[1], again[1]) and not _alike(first[1], first[0])
 
 
 def check_handed(patient: Patient, batch: Any) -> Iterator[Finding]:
@@ -84,21 +77,28 @@ def _handed(patient: Patient, call: Callable[[], Any]) -> list[Tensor]:
     return found
 
 
+def _by_step(patient: Patient, batch: Any, seed: int | None = None) -> tuple[Tensor, Tensor] | None:
+    """Return a batch's inputs, and what the step hands the network first, if they are of one shape."""
+    inputs = numbers_of(batch)
+    if patient.step is None or inputs is None:
+        return None
+    before = _flat(inputs).clone()
+    if seed is not None:
+        torch.manual_seed(seed)
+    patient.network.train()
+    handed = _handed(patient, lambda: patient.advance(batch))
+    return (before, handed[0]) if handed and handed[0].shape == before.shape else None
+
+
 def _map_of_step(patient: Patient, batch: Any) -> Map | None:
     """Return how the step makes the network's inputs from a batch's, if by a factor and an offset, one or by column."""
-    parts = parts_of(batch)
-    if patient.step is None or not parts or not parts[0].is_floating_point() or parts[0].ndim < 2:
+    found = _by_step(patient, batch)
+    if found is None or len(found[0]) < 8:
         return None
-    before = _flat(parts[0]).clone()
-    patient.network.train()
-    asked = _handed(patient, lambda: patient.advance(batch))
-    if not asked or asked[0].shape != before.shape or len(before) < 8:
-        return None
-    after = asked[0]
+    before, after = found
     for x, z in ((before.reshape(-1, 1), after.reshape(-1, 1)), (before, after)):
-        spread = x.var(0)
+        spread = x.var(0, unbiased=False)
         slope = torch.where(spread > 0, ((x - x.mean(0)) * (z - z.mean(0))).mean(0) / spread.clamp_min(1e-300), 0.0)
-        slope = slope * len(x) / max(1, len(x) - 1)
         offset = z.mean(0) - slope * x.mean(0)
         if _alike(x * slope + offset, z):
             return lambda rows, slope=slope, offset=offset: rows * slope + offset  # type: ignore[misc]

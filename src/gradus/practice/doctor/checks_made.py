@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gradus.practice.doctor.checks_flow import Compared
 from gradus.practice.doctor.checks_wiring import check_reach
 from gradus.practice.doctor.findings import Finding
-from gradus.practice.doctor.patient import Patient, parts_of
+from gradus.practice.doctor.patient import Patient, numbers_of, parts_of
 from gradus.practice.doctor.task import Task, output_kind
 from gradus.practice.doctor.weights import put_back, redraw
 
@@ -27,15 +27,9 @@ def check_made(patient: Patient, batch: Any) -> Iterator[Finding]:
     A part makes the likeness of the data where its answer, in their shape, is compared with them, or handed in a
     training step to a part to which the data are handed too. ``patient`` is trained by a step.
     """
-    parts = parts_of(batch)
-    if (
-        not parts
-        or not parts[0].is_floating_point()
-        or parts[0].ndim < 2
-        or (patient.loss is not None and patient.step is None)
-    ):
+    real = numbers_of(batch)
+    if real is None or (patient.loss is not None and patient.step is None):
         return
-    real = parts[0]
     for name, module, inputs in _makers(patient, batch, real):
         made = _shaken(module, inputs)
         if made is None:
@@ -54,10 +48,7 @@ def check_players(patient: Patient, batch: Any) -> Iterator[Finding]:
 
     ``patient`` is trained by a step in which one part is handed the data, and what another part makes.
     """
-    parts = parts_of(batch)
-    if patient.step is None or not parts or not parts[0].is_floating_point() or parts[0].ndim < 2:
-        return
-    if len(list(patient.network.children())) < 2:
+    if patient.step is None or numbers_of(batch) is None or len(list(patient.network.children())) < 2:
         return
     rounds = []
     for some in islice(patient.train.batches(torch.Generator().manual_seed(5)), 3):
@@ -76,8 +67,7 @@ def check_players(patient: Patient, batch: Any) -> Iterator[Finding]:
         )
         yield Finding("unbalanced_players", "step", seen, 0.88)
         return
-    told = [heard.found_out() for heard in rounds]
-    if all(told):
+    if all(heard.found_out() for heard in rounds):
         seen = (
             "the loss of what makes pushes its score the way in which that of the judge pushes scores of what is made"
         )
@@ -118,12 +108,12 @@ class _Heard(Compared):
         scores = arguments[0] if arguments else None
         name = getattr(function, "__name__", "")
         if name.startswith("binary_cross_entropy") and isinstance(scores, Tensor) and scores.requires_grad:
-            place = len(self.signs)
-            self.signs.append(None)
+            signs, place = self.signs, len(self.signs)  # a hook that held all of this would never be let go
+            signs.append(None)
             asked = scores * 1.0  # a number of its own, so that two losses of one score are told apart
 
             def note(gradient: Tensor) -> None:
-                self.signs[place] = float(gradient.sum())
+                signs[place] = float(gradient.sum())
 
             asked.register_hook(note)
             arguments = (asked, *arguments[1:])

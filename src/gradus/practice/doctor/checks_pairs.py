@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradus.core.errors import InputError
-from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.findings import Finding, as_far_as_they_go
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.weights import put_back, redraw
 
@@ -23,14 +22,7 @@ WINDOW = 5
 
 def check_pairs(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Yield pairs whose labels the loss reads the wrong way round, and masks that are turned away from pictures."""
-    checks: list[Callable[[], Iterator[Finding]]] = [
-        lambda: _reversed(patient, batch), lambda: _turned(patient),
-    ]  # fmt: skip
-    for check in checks:
-        try:
-            yield from check()
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, InputError):
-            continue  # one that cannot be made on this program says nothing
+    yield from as_far_as_they_go([lambda: _reversed(patient, batch), lambda: _turned(patient)])
 
 
 # -- pairs -----------------------------------------------------------------------------------------------------------

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from gradus.core.errors import InputError
-from gradus.practice.doctor.findings import Finding
+from gradus.practice.doctor.findings import Finding, as_far_as_they_go
 from gradus.practice.doctor.hearing import StepWatch, heard
 from gradus.practice.doctor.patient import Patient, stored
 
@@ -101,7 +100,7 @@ def check_step(patient: Patient) -> Iterator[Finding]:
     if patient.step is None:
         return
     free, harmed = [p for p in patient.network.parameters() if p.requires_grad], sleeps(patient.network)
-    against = _gathered(_against(patient))
+    against = list(as_far_as_they_go([lambda: _against(patient)]))
     for p in free:
         p.requires_grad_(True)
     watch = _long_enough(patient)
@@ -180,17 +179,6 @@ def in_order(patient: Patient) -> bool:
         return False
     told = [[e for e in call if e != "clip"] for call in events]
     return bool(told) and all(call == ["zero", "backward", "step"] for call in told)
-
-
-def _gathered(findings: Iterator[Finding]) -> list[Finding]:
-    """Return what a check finds until it fails, as one that cannot be made on this program does."""
-    found = []
-    try:
-        for finding in findings:
-            found.append(finding)
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, InputError):
-        pass
-    return found
 
 
 def _last(events: Sequence[str], name: str) -> int:

@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -213,7 +212,7 @@ def _stages(
             _run(found, lambda: check_whole_gradient(fresh(), batch), each)
             _run(found, lambda: check_steps(fresh(), _first(fresh(), 3)), each)
     for check in (check_heard, check_made, check_players, check_pairs):
-        _run(found, partial(_asks, check, fresh, batch), each)
+        _run(found, lambda check=check: check(fresh(), batch), each)  # type: ignore[misc]
     _run(found, lambda: check_step(fresh()), each)
     if judge is None:
         if failure is not None:
@@ -244,10 +243,6 @@ def _stages(
         trained = course.base.patient
         _run(found, lambda: check_evaluate(trained, task), each)
         _run(found, lambda: check_handed(trained, batch), each)
-
-
-def _asks(check: Callable[..., Iterable[Finding]], fresh: Callable[[], Patient], batch: Any) -> Iterable[Finding]:
-    return check(fresh(), batch)
 
 
 def _run(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gradus.core.errors import InputError
 from gradus.practice.doctor.causes import CAUSES
 
-__all__ = ["HANDFUL", "SURE", "Diagnosis", "Finding", "ranked"]
+__all__ = ["HANDFUL", "SURE", "Diagnosis", "Finding", "as_far_as_they_go", "ranked"]
 
 # A finding at least this sure makes the verdict; those below are told as hints.
 SURE = 0.5
@@ -89,6 +90,24 @@ class Diagnosis:
             "verdict": self.verdict, "findings": [finding.as_dict() for finding in self.findings],
             "measures": self.measures, "tables": self.tables, "seconds": round(self.seconds, 2),
         }  # fmt: skip
+
+
+def as_far_as_they_go(checks: Iterable[Callable[[], Iterable[Finding]]]) -> Iterator[Finding]:
+    """Yield what each check finds until it fails: one that cannot be made on a program says nothing more.
+
+    Examples
+    --------
+    >>> def check():
+    ...     yield Finding("collapse", "output", "all alike", 0.9)
+    ...     raise ValueError("a program of another kind")
+    >>> [finding.cause for finding in as_far_as_they_go([check, check])]
+    ['collapse', 'collapse']
+    """
+    for check in checks:
+        try:
+            yield from check()
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, InputError):
+            continue
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:

@@ -114,6 +114,12 @@ class Source:
         return tuple(torch.cat([batch[k] for batch in found])[:limit] for k in range(len(found[0])))
 
 
+def numbers_of(batch: Any) -> Tensor | None:
+    """Return the inputs of a batch, where they are rows of numbers; None of tokens, and of a number a row."""
+    parts = parts_of(batch)
+    return parts[0] if parts and parts[0].is_floating_point() and parts[0].ndim >= 2 else None
+
+
 def parts_of(batch: Any) -> tuple[Tensor, ...]:
     """Return the tensors of a batch in order, of a mapping by its order, nested ones flattened."""
     if isinstance(batch, Tensor):

@@ -15,11 +15,11 @@ from gradus.practice.doctor.patient import Patient
 __all__ = [
     "ENDS",
     "Altered",
+    "Around",
     "Rewired",
     "Signal",
     "Undropped",
     "dropout_rate",
-    "of_network",
     "over_examples",
     "signals",
     "silent",
@@ -130,14 +130,21 @@ def signals(patient: Patient, batch: Any) -> list[Signal]:
     return found
 
 
-def of_network(own: Callable[[str], Any], wrapper: nn.Module, name: str) -> Any:
-    """Return an attribute of a wrapper, or else of the network inside."""
-    try:
-        return own(name)
-    except AttributeError:
-        if name == "network":
-            raise
-        return getattr(wrapper._modules["network"], name)
+class Around(nn.Module):
+    """A network inside another, which has what the network has, where a step or an objective asks for its parts."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of this module, or else of the network inside."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "network":
+                raise
+            return getattr(self._modules["network"], name)
 
 
 class _Dropouts(TorchFunctionMode):
@@ -173,16 +180,8 @@ def dropout_rate(patient: Patient, batch: Any) -> float:
     return max(heard.rates)
 
 
-class Undropped(nn.Module):
+class Undropped(Around):
     """A network without its dropout."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the network has, where a step or an objective asks for its parts."""
-        return of_network(super().__getattr__, self, name)
 
     def forward(self, *inputs: Any) -> Any:
         """Ask the network."""
@@ -190,16 +189,12 @@ class Undropped(nn.Module):
             return self.network(*inputs)
 
 
-class Altered(nn.Module):
+class Altered(Around):
     """A network whose answers are changed by a function, each tensor of them."""
 
     def __init__(self, network: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.network, self.change = network, change
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the network has, where a step or an objective asks for its parts."""
-        return of_network(super().__getattr__, self, name)
+        super().__init__(network)
+        self.change = change
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """Ask the network, and change the answer."""
@@ -238,7 +233,7 @@ def over_examples(patient: Patient, batch: Any, rows: int) -> str:
     return next((name for name, axis, shape in heard.found if axis == 0 and shape[0] == rows and len(shape) > 1), "")
 
 
-class Rewired(nn.Module):
+class Rewired(Around):
     """A network whose hidden activations are others.
 
     Parameters
@@ -260,12 +255,8 @@ class Rewired(nn.Module):
         other: Callable[[int, Tensor, Callable[[Any], Any]], Any],
         kept: frozenset[int] = frozenset(),
     ) -> None:
-        super().__init__()
-        self.network, self.kinds, self.other, self.kept = network, kinds, other, kept
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the network has, where a step or an objective asks for its parts."""
-        return of_network(super().__getattr__, self, name)
+        super().__init__(network)
+        self.kinds, self.other, self.kept = kinds, other, kept
 
     def forward(self, *inputs: Any) -> Any:
         """Ask the network, its activations exchanged."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gradus.practice.doctor.patient import Patient, Source
-from gradus.practice.doctor.signals import ENDS, Rewired, Signal, Undropped, dropout_rate, of_network, signals, squashed
+from gradus.practice.doctor.signals import ENDS, Around, Rewired, Signal, Undropped, dropout_rate, signals, squashed
 from gradus.practice.doctor.treatments_steps import (
     clipped,
     cuts,
@@ -66,18 +66,14 @@ def _rate(factor: float) -> Callable[[Patient], Patient]:
     return apply
 
 
-class _Prepared(nn.Module):
+class _Prepared(Around):
     """The patient's network behind standardized inputs, before rescaled outputs."""
 
     def __init__(
         self, network: nn.Module, inputs: tuple[Tensor, Tensor] | None, outputs: tuple[Any, Any] | None
     ) -> None:
-        super().__init__()
-        self.network, self.scale_in, self.scale_out = network, inputs, outputs
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the network has, where a step or an objective asks for its parts."""
-        return of_network(super().__getattr__, self, name)
+        super().__init__(network)
+        self.scale_in, self.scale_out = inputs, outputs
 
     def forward(self, *inputs: Any) -> Any:
         """Standardize, ask, rescale."""
@@ -213,16 +209,8 @@ def penalties(patient: Patient) -> float:
     return max(1.0 if strong else 0.0, 1.0 if rate >= 0.7 else 0.3 if rate >= 0.6 else 0.0)
 
 
-class _Calm(nn.Module):
+class _Calm(Around):
     """The patient's network, which training mode leaves in evaluation mode but for its batch statistics."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the network has, where a step or an objective asks for its parts."""
-        return of_network(super().__getattr__, self, name)
 
     def train(self, mode: bool = True) -> _Calm:
         """Turn on batch statistics alone."""
