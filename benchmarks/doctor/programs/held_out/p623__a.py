@@ -1,14 +1,15 @@
-"""Masked autoencoder (He et al., 2021) in miniature: 8x8 digits, sixteen patches, ten of them hidden."""
+"""Masked autoencoder (He et al., 2021) in miniature: clothes of 12x12 pixels, sixteen patches, seven of them hidden."""
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 
-N_PATCHES, KEEP = 16, 6
+from data import fashion
+
+N_PATCHES, KEEP = 16, 9
 
 
 def patchify(x):
-    return F.unfold(x, kernel_size=2, stride=2).transpose(1, 2)
+    return F.unfold(x, kernel_size=3, stride=3).transpose(1, 2)
 
 
 def layer(dim):
@@ -16,15 +17,15 @@ def layer(dim):
 
 
 class MAE(nn.Module):
-    def __init__(self, dim=48):
+    def __init__(self, dim=40):
         super().__init__()
-        self.embed = nn.Linear(4, dim)
+        self.embed = nn.Linear(9, dim)
         self.pos = nn.Parameter(torch.randn(1, N_PATCHES, dim) * 0.1)
         self.encoder = layer(dim)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.dec_pos = nn.Parameter(torch.randn(1, N_PATCHES, dim) * 0.1)
         self.decoder = layer(dim)
-        self.to_pixels = nn.Linear(dim, 4)
+        self.to_pixels = nn.Linear(dim, 9)
 
     def forward(self, x, order):
         tokens = self.embed(patchify(x)) + self.pos
@@ -56,17 +57,16 @@ def evaluate(model, valid):
 
 def build(seed=0):
     torch.manual_seed(seed)
-    digits = load_digits()
-    x = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
-    y = torch.tensor(digits.target)
+    x, y, xv, yv = (torch.from_numpy(a) for a in fashion(2000, 500))
+    x, xv = (F.avg_pool2d(a[:, None, 2:26, 2:26] / 255, 2) for a in (x, xv))
     model = MAE()
     return {
         "network": model,
         "objective": objective,
         "evaluate": evaluate,
-        "train": (x[:1400], y[:1400]),
-        "valid": (x[1400:], y[1400:]),
-        "optimizer": torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.05),
-        "batch_size": 50,
-        "epochs": 12,
+        "train": (x, y),
+        "valid": (xv, yv),
+        "optimizer": torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.01),
+        "batch_size": 32,
+        "epochs": 6,
     }

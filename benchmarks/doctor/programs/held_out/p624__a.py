@@ -72,4 +72,4 @@ def build(seed=0):
     pair = Pair()
     return {"network": pair, "objective": critic_objective, "step": Alternate(pair), "evaluate": evaluate,
             "train": (x[:1400], y[:1400]), "valid": (x[1400:], y[1400:]),
-            "optimizer": optim.Adam(pair.critic.parameters(), lr=1e-3, betas=(0.0, 0.9)), "batch_size": 50, "epochs": 40}
+            "optimizer": optim.Adam(pair.critic.parameters(), lr=1e-3, betas=(0.0, 0.9)), "batch_size": 50, "epochs": 25}

@@ -46,7 +46,7 @@ def build(seed=0):
     x, y = shrink(x), torch.from_numpy(y)
     train, valid = TensorDataset(x[~held], y[~held]), TensorDataset(x[held], y[held])
     weight = (1.0 / torch.bincount(train.tensors[1]).double())[train.tensors[1]]
-    sampler = WeightedRandomSampler(weight, num_samples=3000, replacement=True, generator=torch.Generator().manual_seed(seed))
+    sampler = WeightedRandomSampler(weight, num_samples=2500, replacement=True, generator=torch.Generator().manual_seed(seed))
     model = EmojiNet(9)
     return {
         "network": model,
@@ -54,7 +54,7 @@ def build(seed=0):
         "evaluate": balanced_accuracy,
         "train": DataLoader(train, batch_size=50, sampler=sampler),
         "valid": DataLoader(valid, batch_size=300),
-        "optimizer": torch.optim.Adam(model.parameters(), lr=3e-3),
+        "optimizer": torch.optim.Adam(model.parameters(), lr=5e-3),
         "batch_size": 50,
         "epochs": 6,
     }
