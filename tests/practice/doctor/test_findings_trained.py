@@ -11,23 +11,25 @@ from torch import nn
 from doctor_patients import batch_of, causes, digits, patient
 from gradus.practice.doctor import examination
 from gradus.practice.doctor.checks_parts import Parts, check_parts, skill_of_parts
-from gradus.practice.doctor.checks_training import _against, _one_point, _refreshed, _schedule, _statistics
+from gradus.practice.doctor.checks_training import _against, _narrow, _one_point, _refreshed, _schedule, _statistics
 from gradus.practice.doctor.checks_treatments import _reach
 from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.examination import examine_build
 from gradus.practice.doctor.judge import Judge, reference_skill
+from gradus.practice.doctor.layers import layer_table
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.treatments import _calm, noise_inside
 from gradus.practice.doctor.treatments_steps import odd_loss, plain_loss
 from gradus.practice.doctor.trial import Trial, run_trial
 
+UNKNOWN = Judge(Task("other"), [], first_loss=1.0)
 CLASSES = Judge(Task("classes", 1, 2), [(torch.zeros(400, 3), torch.arange(400) % 2)])
 FALLING = [1.0] * 10 + [0.5] * 10
 
 
-def course(losses=FALLING, skill=0.5, complete=True, rates=(), **known):
+def course(losses=FALLING, skill=0.5, complete=True, rates=(), judge=CLASSES, **known):
     went = Trial(losses=list(losses), epochs=[{"skill": skill}], complete=complete, rates=list(rates))
-    return Course(went, CLASSES, **known)
+    return Course(went, judge, **known)
 
 
 # -- own scores ------------------------------------------------------------------------------------------------------
@@ -51,8 +53,15 @@ def course(losses=FALLING, skill=0.5, complete=True, rates=(), **known):
     ],
 )
 def test_a_loss_that_falls_against_the_own_score(losses, own, complete, found):
-    findings = list(_against(course(losses, complete=complete, own=own)))
+    findings = list(_against(course(losses, complete=complete, own=own, judge=UNKNOWN)))
     assert [(f.cause, f.place) for f in findings] == ([("wrong_loss", "objective")] if found else [])
+
+
+@pytest.mark.parametrize(("skill", "found"), [(0.5, True), (0.2, False)])
+def test_an_own_score_that_falls_where_the_targets_are_learned(skill, found):
+    """Of a network that learns its targets little, other rules tell."""
+    assert bool(list(_against(course(own=(0.6, 0.4), skill=skill)))) == found
+    assert not list(_against(course([1.0] * 10 + [0.05] * 10, own=(0.3, 0.31), skill=0.9)))  # the targets are known
 
 
 def drawn_together(factor, own=(0.3, 0.3)):
@@ -61,7 +70,7 @@ def drawn_together(factor, own=(0.3, 0.3)):
     with torch.no_grad():
         trained.network.weight.mul_(factor)
         trained.network.bias.fill_(1.0)
-    went = course(own=own)
+    went = course(own=own, judge=UNKNOWN)
     went.base.patient = trained
     return [(f.cause, f.place) for f in _one_point(went, start, batch_of(start))]
 
@@ -79,6 +88,38 @@ def test_answers_that_training_draws_together_to_one_point():
 )
 def test_a_learning_rate_of_zero_in_most_steps(rates, found):
     findings = list(_schedule(course(rates=rates)))
+    assert [(f.cause, f.place) for f in findings] == ([("schedule", "optimizer")] if found else [])
+
+
+def ramp(lr_lambda):
+    """Return a course of digits whose schedule multiplies the rate of 0.1 by what a function gives."""
+    network = patient().network
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_lambda)
+
+    def step(network, batch, optimizer, loss):
+        optimizer.zero_grad()
+        value = loss(network(batch[0]), batch[1])
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        return value
+
+    p = patient(network, optimizer=optimizer, step=step)
+    judge = Judge.of(p)
+    return Course(run_trial(p, seconds=60, judge=judge), judge, reference={"linear": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("factor", "found"),
+    [
+        (lambda i: 0.1 * min(1.0, (i + 1) / 20), False),  # a tenth is a factor that one may mean
+        (lambda i: 1e-3 * min(1.0, (i + 1) / 20), True),  # a rate where a factor is asked
+        (lambda i: min(1.0, (i + 1) / 20), False),
+    ],
+)
+def test_a_schedule_that_gives_rates_for_factors(factor, found):
+    findings = list(_schedule(ramp(factor)))
     assert [(f.cause, f.place) for f in findings] == ([("schedule", "optimizer")] if found else [])
 
 
@@ -157,6 +198,58 @@ def test_the_noise_of_parts_is_a_standard_error():
         common = int(target.bincount().max()) / len(target)
         sizes.append(0.5 / len(target) ** 0.5 / (1 - common))
     assert skill_of_parts(p, Task("classes", 1, 10)).noise == pytest.approx(math.hypot(*sizes))
+
+
+def test_parts_of_rows_that_are_sorted_by_class():
+    """In file order each part would hold other classes, and every model be wrong."""
+    rows = tuple(tuple(part[y.argsort(stable=True)] for part in (x, y)) for x, y in digits())
+    mixed, sound = (skill_of_parts(patient(rows=r), Task("classes", 1, 10)) for r in (rows, None))
+    assert min(mixed.train, mixed.valid) > 0.7
+    assert mixed.train == pytest.approx(sound.train, abs=0.1)
+
+
+def test_what_parts_tell_is_not_treated():
+    """Columns in another order in validation: no learning rate mends that."""
+    (x, y), (valid, y_val) = digits()
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+    found = examine_build(lambda seed=0: vars_of(patient(rows=((x, y), (valid[:, order], y_val)), epochs=8)))
+    assert "inconsistent_preparation" in causes(found.findings)
+    assert found.tables["treatments"] == []
+
+
+def vars_of(p):
+    return {
+        "network": p.network, "loss": p.loss, "train": p.train.given, "valid": p.valid.given,
+        "optimizer": p.optimizer, "batch_size": p.batch_size, "epochs": p.epochs,
+    }  # fmt: skip
+
+
+# -- layers ----------------------------------------------------------------------------------------------------------
+
+
+class Heads(nn.Module):
+    """One number that the other layer does not take up."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate, self.last = nn.Linear(64, 1), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.last(x) * self.gate(x).sigmoid()
+
+
+@pytest.mark.parametrize(
+    ("network", "found"),
+    [
+        (nn.Sequential(nn.Linear(64, 1), nn.Tanh(), nn.Linear(1, 10)), ["bottleneck"]),
+        (Heads(), []),
+        (nn.Sequential(nn.Linear(64, 24), nn.Tanh(), nn.Linear(24, 10)), []),
+    ],
+)
+def test_one_number_through_which_all_has_to_pass(network, found):
+    p = patient(network)
+    went = course(skill=0.1, reference={"linear": 0.9})
+    assert causes(_narrow(went, layer_table(p, batch_of(p)))) == found
 
 
 @pytest.mark.parametrize(

@@ -535,3 +535,10 @@ class Cosines(nn.Module):
 def test_scores_that_no_weights_make_differ(stretch, flat):
     """The stretch may be learned as well, from a start at one."""
     assert found(patient(Cosines(stretch))) == ([("loss_activation_mismatch", "loss")] if flat else [])
+
+
+def test_a_network_that_passes_nothing_on_hears_no_target():
+    """Through ten sigmoid layers rounding alone tells rows apart: no class is said to cost nothing."""
+    layers = [part for _ in range(12) for part in (nn.Linear(24, 24), nn.Sigmoid())]
+    p = patient(nn.Sequential(nn.Linear(64, 24), nn.Sigmoid(), *layers, nn.Linear(24, 10)))
+    assert not [cause for cause, _ in found(p) if cause == "wrong_target_coding"]

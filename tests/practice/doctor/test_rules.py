@@ -330,6 +330,41 @@ def test_a_softmax_over_one_unit_and_one_over_labels_that_can_be_true_together()
     assert wiring(patient(network, ((x, several), valid), loss=nn.BCELoss()), Task("binary")) == []
 
 
+def all_alike(scores, y):
+    return ((scores - y[:, None]) ** 2).mean()
+
+
+def one_hot_squares(scores, y):
+    return ((scores - F.one_hot(y, scores.shape[1])) ** 2).mean()
+
+
+def the_named_one(scores, y):
+    return ((scores.gather(1, y[:, None])[:, 0] - 1) ** 2).mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "found"), [(all_alike, True), (one_hot_squares, False), (the_named_one, False), (F.cross_entropy, False)]
+)
+def test_a_class_number_that_every_output_is_to_equal(loss, found):
+    p = patient(loss=loss)
+    places = [f.place for f in check_wiring(p, Judge.of(p).task, batch_of(p)) if f.cause == "wrong_target_coding"]
+    assert places == ["loss"] * found
+
+
+@pytest.mark.parametrize(("lit", "sure"), [(1, True), (20, False)])
+def test_pictures_of_which_next_to_nothing_is_left(lit, sure):
+    """Digits of which the brightest pixels are kept, on a sheet of 28 by 28."""
+    rows = []
+    for x, y in digits():
+        kept = (x >= x.sort(1, descending=True).values[:, lit - 1 : lit]).float()
+        sheet = torch.zeros(len(x), 1, 40, 40)
+        sheet[:, 0, 16:24, 16:24] = kept.reshape(-1, 8, 8) if lit > 1 else F.one_hot(x.argmax(1), 64).reshape(-1, 8, 8)
+        rows.append((sheet, y))
+    p = patient(nn.Sequential(nn.Flatten(), nn.Linear(1600, 10)), rows)
+    found = [f for f in check_data(p, Task("classes", 1, 10)) if f.cause == "constant_inputs"]
+    assert [f.confidence > 0.5 for f in found] == [sure]
+
+
 def test_classes_taken_for_numbers():
     (x, y), valid = digits()
     p = patient(nn.Linear(64, 1), ((x, y.float()[:, None]), valid), loss=nn.MSELoss())

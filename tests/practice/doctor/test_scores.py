@@ -1,9 +1,11 @@
 """Rules of scores: what an evaluation compares with what, and which network it asks, in which mode."""
 
 import copy
+import sys
 
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 from torch import nn
 
 from doctor_patients import causes, digits, measured, patient
@@ -140,3 +142,42 @@ def test_an_evaluation_that_knows_no_network():
             return float((network.eval()(valid[0]).argmax(1) >= 0).float().mean())
 
     assert ("wrong_evaluation", "evaluate") in found(trained(nn.Linear(64, 10), digits(), evaluate), CLASSES)
+
+
+# -- scores that are cut ---------------------------------------------------------------------------------------------
+
+
+def odd_digits():
+    return tuple((x, (y % 2).float()) for x, y in digits())
+
+
+class One(nn.Module):
+    """A score a row."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(64, 1)
+
+    def forward(self, x):
+        return self.last(x)[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "wrong"),
+    [
+        (lambda truth, chance: roc_auc_score(truth, chance > 0.5), True),
+        (lambda truth, chance: average_precision_score(truth, (chance > 0.5).astype(float)), True),
+        (lambda truth, chance: roc_auc_score(truth, chance), False),
+        (lambda truth, chance: f1_score(truth, chance > 0.5), False),
+        (lambda truth, chance: 0.5 * (roc_auc_score(truth, chance) + accuracy_score(truth, chance > 0.5)), False),
+    ],
+)
+def test_measures_of_ranks_that_are_handed_answers_cut_in_two(measure, wrong):
+    def evaluate(network, valid):
+        with torch.no_grad():
+            return float(measure(valid[1].numpy(), network.eval()(valid[0]).sigmoid().numpy()))
+
+    p = trained(One(), odd_digits(), evaluate, loss=nn.BCEWithLogitsLoss())
+    before = sys.getprofile()
+    assert found(p, BINARY) == ([("wrong_evaluation", "evaluate")] if wrong else [])
+    assert sys.getprofile() is before

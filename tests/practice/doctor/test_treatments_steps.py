@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from doctor_patients import batch_of, digits, measured, patient
+from gradus.practice.doctor.treatments import _rescaled_both, both_off, meant, strange_weights
 from gradus.practice.doctor.treatments_steps import (
     adaptive,
     canonical,
@@ -302,3 +303,45 @@ def test_a_careful_training_keeps_an_objective_of_another_form():
     network = nn.Sequential(nn.Linear(64, 10), nn.LogSoftmax(1))
     p = canonical(patient(network, step=strange, loss=nn.NLLLoss()))
     assert p.step is None and isinstance(p.loss, nn.NLLLoss)
+
+
+# -- sizes and signs -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("low", "high", "strange"), [(0.0, 0.2, True), (-0.2, 0.2, False), (0.1, 0.1, False)])
+def test_weights_of_one_sign_are_strange(low, high, strange):
+    p = patient()
+    with torch.no_grad():
+        p.network[0].weight.uniform_(low, high)
+    assert (strange_weights(p) >= 0.6) == strange
+
+
+@pytest.mark.parametrize(("inputs", "targets", "prior"), [(1e4, 1e4, 1.0), (1.0, 1e4, 0.0), (1e4, 1.0, 0.0)])
+def test_counts_as_they_are_for_inputs_and_targets(inputs, targets, prior):
+    rows = tuple((inputs * (x + 1), targets * (y + 1)) for x, y in measured())
+    p = patient(nn.Linear(10, 1), rows, loss=nn.MSELoss())
+    assert both_off(p) == prior
+    prepared = _rescaled_both(p).network
+    x, y = p.train.given
+    torch.testing.assert_close(prepared(x), p.network((x - x.mean(0)) / x.std(0)) * y.std(0) + y.mean(0))
+
+
+class Tuned(nn.Module):
+    """Some layers, of which only those named learn."""
+
+    def __init__(self, free):
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 24), nn.Linear(24, 10)
+        for name, p in self.named_parameters():
+            p.requires_grad = name in free
+
+    def forward(self, x):
+        return self.last(torch.relu(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    ("free", "on_purpose"),
+    [(("last.weight", "last.bias"), True), (("last.bias",), False), (("first.weight", "first.bias"), False)],
+)
+def test_layers_frozen_on_purpose_come_before_one_that_learns(free, on_purpose):
+    assert meant(patient(Tuned(free))) == on_purpose

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -18,6 +20,12 @@ from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import LossKind, Task, loss_kind
 
 __all__ = ["check_evaluate"]
+
+# scikit-learn's measures of scores and chances, and the argument that takes them
+MEASURES = {
+    "average_precision_score": "y_score", "brier_score_loss": "y_proba", "log_loss": "y_pred",
+    "precision_recall_curve": "y_score", "roc_auc_score": "y_score", "roc_curve": "y_score",
+}  # fmt: skip
 
 
 def check_evaluate(patient: Patient, task: Task) -> Iterator[Finding]:
@@ -46,9 +54,33 @@ def check_evaluate(patient: Patient, task: Task) -> Iterator[Finding]:
         harms = not math.isfinite(gap) or gap > max(abs(value - again), 0.005 * max(1.0, abs(calm))) or _kept(network)
         yield Finding("train_in_evaluation", "evaluate", seen, 0.9 if harms else 0.4)
     network.eval()
+    yield from _cut_scores(patient)
     yield from _every_pair(patient)
     yield from _only_common(patient, task, value)
     yield from _with_known_answers(patient, task)
+
+
+def _cut_scores(patient: Patient) -> Iterator[Finding]:
+    """Find answers cut at a threshold where a measure asks how rows are ranked, or how sure answers are."""
+    found: list[tuple[str, int]] = []
+
+    def called(frame: Any, event: str, _: Any) -> None:
+        named = MEASURES.get(frame.f_code.co_name)
+        if event == "call" and named is not None and "sklearn" in frame.f_code.co_filename:
+            scores = frame.f_locals.get(named)
+            if scores is not None:
+                found.append((frame.f_code.co_name, len(np.unique(np.asarray(scores)))))
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        _asked(patient, patient.network, patient.valid.given if patient.valid else None)
+    finally:
+        sys.setprofile(before)
+    cut = [name for name, count in found if count <= 2]
+    if found and len(cut) == len(found):
+        seen = f"{cut[0]} is handed answers of two values only: they have been cut at a threshold before"
+        yield Finding("wrong_evaluation", "evaluate", seen, 0.9)
 
 
 def _every_pair(patient: Patient) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from gradus.practice.doctor.findings import Finding
@@ -58,6 +59,7 @@ def skill_of_parts(patient: Patient, task: Task) -> Parts | None:
     three, half = 3 * len(train[0]) // 4, len(valid[0]) // 2
     if len(train[0]) - three < LEAST or half < LEAST:
         return None
+    train, valid = _mixed(train, task), _mixed(valid, task)
     known, rest = tuple(p[:three] for p in train), tuple(p[three:] for p in train)
     return Parts(
         _best(patient, task, known, valid),
@@ -65,6 +67,19 @@ def skill_of_parts(patient: Patient, task: Task) -> Parts | None:
         _best(patient, task, tuple(p[:half] for p in valid), tuple(p[half:] for p in valid)),
         math.hypot(_noise(rest[-1], task), _noise(valid[-1], task)),
     )
+
+
+def _mixed(rows: tuple[Tensor, ...], task: Task) -> tuple[Tensor, ...]:
+    """Return rows in random order where they are sorted by class: parts of them would hold other classes."""
+    target = rows[-1].reshape(len(rows[-1]), -1)
+    if task.kind not in ("classes", "binary") or target.shape[1] != 1:
+        return rows
+    shares = target.unique(return_counts=True)[1].double() / len(target)
+    expected = float(1 - (shares**2).sum()) * len(target)
+    if int((target[1:] != target[:-1]).sum()) > 0.3 * expected:
+        return rows
+    order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0))
+    return tuple(part[order] for part in rows)
 
 
 def _noise(target: Tensor, task: Task) -> float:

@@ -56,13 +56,15 @@ def check_training(
     if judge.task.kind != "other":
         with torch.no_grad():
             course.train_skill = Judge(judge.task, _some(patient), judge.first_loss)(patient)["skill"]
-    if judge.task.kind == "other" and patient.plain:
+    if patient.plain and patient.evaluate is not None:
         course.own = tuple(_own_score(p) for p in (fresh(), patient))  # type: ignore[assignment]
+    if judge.task.kind == "other" and patient.plain:
         shown = Judge(judge.task, _some(patient))
         course.answered = tuple(_answered(patient, shown, change) for change in (_same, _zeros, _turned))
     findings = list(_non_finite(course, fresh, first_batch))
-    course.reference = _reference(patient, task, first_batch)
-    findings += _data_tells(course, patient, task)
+    course.reference = _reference(patient, judge.task, first_batch)
+    findings += (data := list(_data_tells(course, patient, judge.task)))
+    treat &= all(f.confidence < 0.75 for f in data)  # rows that differ between the parts are mended by no treatment
     findings += _renamed(course, patient, task)
     table = _table_of(patient, first_batch) if base.finite and patient.plain else []
     if treat and patient.plain and not course.endless:
@@ -78,7 +80,7 @@ def check_training(
     findings += _few_steps(course, patient)
     findings += _fixed_end(course, fresh())
     findings += _never_moved(course, fresh())
-    findings += _straight(course, fresh(), first_batch)
+    findings += _straight(course, fresh(), task, first_batch)
     findings += _alike(course, fresh())
     findings += _flow(course, fresh(), first_batch)
     findings += _layers(course, table)
@@ -275,6 +277,12 @@ def _schedule(course: Course) -> Iterator[Finding]:
     rates, base = course.base.rates, course.base
     if len(rates) < 8 or max(rates) <= 0:
         return
+    groups = [] if base.patient is None else base.patient.optimizers[0].param_groups
+    meant = max((group.get("initial_lr", 0.0) for group in groups), default=0.0)
+    if course.poor and max(rates) < 0.02 * meant:
+        seen = f"the learning rate is {meant:.2g} to begin with, and the schedule makes at most {max(rates):.2g} of it"
+        yield Finding("schedule", "optimizer", seen, 0.93)
+        return
     idle = sum(rate == 0 for rate in rates) / len(rates)
     if idle > 0.4:
         seen = f"the learning rate is 0 in {idle:.0%} of the steps"
@@ -452,13 +460,13 @@ def _never_moved(course: Course, start: Patient) -> Iterator[Finding]:
         yield Finding(cause, still[0][0].rpartition(".")[0] or still[0][0], seen, 0.6)
 
 
-def _straight(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:
+def _straight(course: Course, start: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Find a linear network on data that trees, and no linear model, can tell apart."""
     trees, line = (course.reference.get(name, math.nan) for name in ("trees", "linear"))
     skill = course.base.skill
     if not trees - max(skill, line) > max(0.3, 4 * course.noise) or not start.plain:
         return
-    if is_affine(start, batch, course.judge.task):
+    if is_affine(start, batch, task):
         seen = f"the network is linear in its inputs: skill {skill:.2f}, a linear model {line:.2f}, trees {trees:.2f}"
         yield Finding("underfitting", "network", seen, 0.7)
 
@@ -467,12 +475,14 @@ def _narrow(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:
     """Find a layer in the middle through which next to nothing passes."""
     task = course.judge.task
     kinds = ("Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "LSTM", "GRU")
-    inner = [row for row in table if row["kind"] in kinds][:-1]  # the last one gives the output
+    layers = [row for row in table if row["kind"] in kinds]
+    # the last one gives the output, and one of several heads is taken up by none
+    inner = [row for k, row in enumerate(layers) if any(r["taken"] == row["width"] for r in layers[k + 1 :])]
     if not inner or task.sequence:
         return
     row = min(inner, key=lambda row: row["width"])
     lost = task.kind == "reconstruction" and course.base.skill < 0.5
-    hidden = course.poor and task.kind in ("classes", "soft", "numbers", "binary") and row["width"] <= 2 < task.classes
+    hidden = (course.poor or course.outdone) and row["width"] <= 2 < task.classes
     if (row["width"] == 1 and (lost or course.poor)) or hidden:
         seen = f"{row['width']} number an example passes through it; skill {course.base.skill:.2f}"
         yield Finding("bottleneck", row["layer"], seen, 0.75 if row["width"] == 1 else 0.65)
@@ -483,6 +493,8 @@ def _one_point(course: Course, start: Patient, batch: Any) -> Iterator[Finding]:
     """Find answers that training draws together to one point, while the user's own score stays where it was."""
     trained, (before, after) = course.base.patient, course.own
     if trained is None or not math.isfinite(after) or after > before + 0.05 or not course.base.finite:
+        return
+    if course.judge.task.kind != "other":
         return
     spreads = []
     for patient in (start, trained):
@@ -506,7 +518,10 @@ def _against(course: Course) -> Iterator[Finding]:
         return
     share = 0 <= min(before, after) and max(before, after) <= 1
     fallen = base.head() - base.tail() > 0.9 * abs(base.head())
-    if after - before < 0.03 and -1 <= min(before, after) and before < 0.9 and fallen:
+    known = course.judge.task.kind != "other"
+    if known and not course.base.skill > 0.3:
+        return  # what does not learn is told of elsewhere
+    if not known and after - before < 0.03 and -1 <= min(before, after) and before < 0.9 and fallen:
         seen = f"the loss falls from {base.head():.3g} to {base.tail():.3g}, the own score goes from {before:.3g} to "
         yield Finding("wrong_loss", "objective", f"{seen}{after:.3g}: what is lowered is not what is meant", 0.6)
         return
@@ -519,7 +534,7 @@ def _against(course: Course) -> Iterator[Finding]:
 def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
     """Say what is left of a network that does not do what a simple model does."""
     known, skill = course.known, course.base.skill
-    if not course.poor or not math.isfinite(skill):
+    if not (course.poor or course.outdone) or not math.isfinite(skill):
         return
     explained = max((f.confidence for f in findings), default=0.0)
     shown = f"skill {skill:.2f} on validation rows"
@@ -528,7 +543,12 @@ def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
     if math.isfinite(course.train_skill) and course.train_skill > 0.85 and math.isfinite(known):
         yield Finding("overfitting", "training", f"{shown}; {course.train_skill:.2f} on training rows", 0.62)
     elif explained < 0.45 and course.base.complete:
-        if math.isfinite(known) and known > 0.1:
+        if not course.poor:
+            line = course.reference["linear"]
+            yield Finding(
+                "underfitting", "training", f"skill {skill:.2f}, where a linear model reaches {line:.2f}", 0.55
+            )
+        elif math.isfinite(known) and known > 0.1:
             # counted pairs of tokens know more than a short training does, where a text repeats itself
             if "token" not in course.reference or skill < 0.25 * known:
                 yield Finding("underfitting", "training", shown, 0.65 if skill < 0.4 * known else 0.52)

@@ -69,6 +69,7 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
         yield from _direction(loss, output, target, task)
     if out == "free" and wants != "constant":
         yield from _floor(loss, output, target, task)
+    yield from _one_number(loss, output, target)
     yield from _weighed(loss, output, target, task)
     yield from _last_layer(patient, batch, output)
     if linear:
@@ -249,6 +250,22 @@ def _nominal(patient: Patient, output: Tensor, task: Task) -> Iterator[Finding]:
         seen = f"squared error on {len(values)} class numbers, whose order means nothing: a linear model explains "
         seen += f"{found[0]:.0%} of their variance, and {sum(found[1:]) / len(found[1:]):.0%} if they are renumbered"
         yield Finding("wrong_loss", "loss", seen, 0.8)
+
+
+def _one_number(loss: Any, output: Tensor, target: Tensor) -> Iterator[Finding]:
+    """Find a class number that each of a row's outputs is to equal, one output a class."""
+    if output.ndim != 2 or output.shape[1] < 3 or target.numel() != len(output):
+        return
+    values = target.double().reshape(-1, 1)
+    top = float(values.max())
+    if not torch.equal(values, values.round()) or float(values.min()) < 0 or top != output.shape[1] - 1:
+        return
+    aim = values.to(output).expand_as(output)
+    with torch.no_grad():
+        at, low, high = (float(loss(aim + d, target)) for d in (0.0, -0.5, 0.5))
+    if abs(at) < 1e-6 and low > 1e-3 and high > 1e-3:
+        seen = f"no loss is left where all {output.shape[1]} outputs of a row equal the number of its class"
+        yield Finding("wrong_target_coding", "loss", seen, 0.93)
 
 
 def _log_rates(loss: Any, output: Tensor, target: Tensor) -> Iterator[Finding]:

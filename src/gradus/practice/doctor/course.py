@@ -51,7 +51,7 @@ class Course:
     def known(self) -> float:
         """What the simple models let one expect; NaN where there are none."""
         # trees often do better on tables than any network of moderate size
-        factors = {"trees": 0.65, "token": 0.8, "two tokens": 0.5, "components": 0.6}
+        factors = {"trees": 0.65, "token": 0.8, "two tokens": 0.5, "components": 0.6, "means": 0.9}
         found = [v * factors.get(name, 1.0) for name, v in self.reference.items() if math.isfinite(v)]
         return max(found) if found else math.nan
 
@@ -112,6 +112,15 @@ class Course:
         if math.isfinite(known) and known > 0.1 and known - skill > self.room and skill < 0.9 * known:
             return True
         return math.isfinite(self.careful) and self.careful - skill > max(self.room, 0.35 * (1 - skill))
+
+    @property
+    def outdone(self) -> bool:
+        """Whether a linear model does far better, and the network does not know its training rows either."""
+        line, skill = self.reference.get("linear", math.nan), self.base.skill
+        if not (self.base.complete and self.base.finite and math.isfinite(line) and math.isfinite(skill)):
+            return False
+        unlearned = math.isfinite(self.train_skill) and self.train_skill < line - 0.1
+        return unlearned and line - skill > max(0.2, 5 * self.noise) and skill < 0.75 * line
 
     @property
     def enough(self) -> bool:

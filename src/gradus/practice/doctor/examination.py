@@ -194,6 +194,8 @@ def _stages(
     try:
         judge = Judge.of(fresh())
         task = judge.task = each(lambda: _unlabelled(fresh(), judge.task, batch))
+        if task.kind != "other" and not _one_answer(fresh(), batch):
+            task = Task("other")  # only the judge knows which part of the output is the answer
     except GradusError:
         raise
     except Exception as error:  # of the loss on the output: the checks of wiring may know why
@@ -218,6 +220,20 @@ def _stages(
         if failure is not None:
             found.append(_failed(failure, certain=not found))
         return
+    _training(fresh, task, judge, batch, each, found, diagnosis, deadline)
+
+
+def _training(
+    fresh: Callable[[], Patient],
+    task: Task,
+    judge: Judge,
+    batch: Any,
+    each: Callable[[Callable[[], Any]], Any],
+    found: list[Finding],
+    diagnosis: Diagnosis,
+    deadline: float,
+) -> None:
+    """Train, treat, and ask the trained network; the last stages."""
     certain = max((f.confidence for f in found), default=0.0)
     left = deadline - time.perf_counter()
     suspected = frozenset(f.cause for f in found if f.place == "step")
@@ -287,6 +303,12 @@ def _unlabelled(patient: Patient, task: Task, batch: Any) -> Task:
     except Exception:  # a program that fails is told so elsewhere
         return task
     return replace(task, ignored=tuple(sorted({*task.ignored, *here})))
+
+
+@torch.no_grad()
+def _one_answer(patient: Patient, batch: Any) -> bool:
+    """Whether the network's output is one tensor."""
+    return isinstance(patient.network.eval() and patient.forward(batch), torch.Tensor)
 
 
 def _asked_of(patient: Patient, batch: Any) -> Task:

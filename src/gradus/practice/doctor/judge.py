@@ -11,11 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from gradus.practice.doctor.patient import Patient
-from gradus.practice.doctor.task import Task, loss_kind, task_of, told_by_loss, with_ignored
+from gradus.practice.doctor.task import (
+    Task,
+    answers_in,
+    by_weights,
+    loss_kind,
+    task_of,
+    told_by_loss,
+    with_ignored,
+)
 
 __all__ = ["Judge", "linear_code_skill", "reference_skill"]
 
 ROWS = 1000
+WORDS = 2000  # most tokens that simple models count
 WIDE = 400  # columns beyond which trees look at few of them at each split
 
 
@@ -80,6 +89,10 @@ class Judge:
                     if task.kind in ("binary", "numbers", "classes") and _no_targets(patient, batches):
                         task = Task("other")
                     task = with_ignored(task, patient.criterion, output, patient.target(batches[0]))
+                    if task.kind == "classes" and not task.sequence:
+                        task = by_weights(task, patient.criterion, output, _counts(patient, batches))
+                elif found := answers_in(output, patient.target(batches[0])):
+                    return cls(task_of(found[0], patient.target(batches[0])), batches)._begun(patient)
         judge = cls(task, batches)
         if task.kind in ("numbers", "reconstruction", "binary") and patient.criterion is not None:
             kind = loss_kind(patient.criterion, output, patient.target(batches[0]), task)
@@ -87,8 +100,11 @@ class Judge:
             judge.linked = task.kind == "numbers" and kind not in ("distance", "sigmoid")
             judge.turnable = task.kind != "reconstruction" and kind == "other"
         judge.rare = is_rare([patient.target(batch) for batch in batches], task)
-        judge.first_loss = judge(patient)["valid_loss"]
-        return judge
+        return judge._begun(patient)
+
+    def _begun(self, patient: Patient) -> Judge:
+        self.first_loss = self(patient)["valid_loss"]
+        return self
 
     @property
     def noise(self) -> float:
@@ -154,6 +170,9 @@ class Judge:
 
     def _skill(self, outputs: list[Any], targets: list[Any], loss: float) -> float:
         kind = self.task.kind
+        if outputs and not isinstance(outputs[0], Tensor) and kind != "other":  # the best of the parts that may be it
+            parts = zip(*(answers_in(o, t) for o, t in zip(outputs, targets, strict=True)), strict=True)
+            return max((self._skill(list(part), targets, loss) for part in parts), default=math.nan)
         if kind == "other" or not outputs:
             if not math.isfinite(loss) or not math.isfinite(self.first_loss):
                 return math.nan
@@ -173,6 +192,8 @@ class Judge:
                 signed = together**2 if self.turnable else abs(together) * together
                 return signed if math.isfinite(together) else 0.0
             return 1 - float(((answer - truth) ** 2).sum()) / spread if spread > 0 else math.nan
+        if self.task.balanced:
+            return _mean_recall((answer == truth).numpy(), truth.numpy())
         common = max((float((truth == value).double().mean()) for value in truth.unique()), default=1.0)
         if kind == "binary" and truth.ndim > 1:
             common = float(torch.maximum(truth.double().mean(0), 1 - truth.double().mean(0)).mean())
@@ -202,6 +223,19 @@ def _coded(patient: Patient, batches: list[Any], task: Task) -> Task:
     except Exception:  # an index that is out of bounds
         return task
     return Task("other") if top == task.classes and math.isfinite(cost) else task
+
+
+def _counts(patient: Patient, batches: list[Any]) -> Tensor:
+    """Return how many rows each class has."""
+    whole = torch.cat([patient.target(batch).reshape(-1).long() for batch in batches])
+    return torch.bincount(whole[whole >= 0])
+
+
+def _mean_recall(right: np.ndarray, truth: np.ndarray) -> float:
+    """Return how far the mean recall of the classes is above that of a constant answer, over what that leaves."""
+    recalls = [float(right[truth == value].mean()) for value in np.unique(truth)]
+    n = len(recalls)
+    return (sum(recalls) / n - 1 / n) / (1 - 1 / n) if n > 1 else math.nan
 
 
 def _no_targets(patient: Patient, batches: list[Any]) -> bool:
@@ -277,6 +311,8 @@ def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str
         train, valid = (_labelled(part, task) for part in (train, valid))
     if task.sequence:
         return _after_tokens(train, valid, task)
+    if task.kind in ("numbers", "binary") and (found_means := _by_names(patient, train[:-1], task)):
+        return found_means
     tables = [(_table(a, b)) for a, b in zip(train[:-1], valid[:-1], strict=True)]
     found = [pair for pair in tables if pair is not None]
     if len(found) < len(tables):
@@ -287,6 +323,41 @@ def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str
     if (many and task.kind == "classes") or len(np.unique(y)) < 2 or y.ndim > 2:
         return {}
     return _simple(X, y, X_val, y_val, task, is_rare([valid[-1]], task))
+
+
+def _by_names(patient: Patient, inputs: tuple[Tensor, ...], task: Task) -> dict[str, float]:
+    """Return the skill of mean targets of who and what is named, where inputs are a few numbers of many a kind.
+
+    Such as of users and films: the mean, and what each adds to it, shrunk where there is little to tell it by.
+    """
+    if patient.valid is None or any(x.is_floating_point() or x.ndim > 2 for x in inputs):
+        return {}
+    if sum(x.reshape(len(x), -1).shape[1] for x in inputs) > 4 or max(int(x.max()) for x in inputs) < 50:
+        return {}
+    columns, targets = [], []
+    for source, limit in ((patient.train, 100_000), (patient.valid, ROWS)):
+        rows = source.rows(limit)
+        columns.append(torch.cat([x.reshape(len(x), -1).long() for x in rows[:-1]], 1))
+        targets.append(rows[-1].double().reshape(-1))
+    (x, x_val), (y, y_val) = columns, targets
+    if len(y) != len(x) or len(y_val) != len(x_val) or min(int(x.min()), int(x_val.min())) < 0:
+        return {}
+    size = 1 + max(int(x.max()), int(x_val.max()))
+    added = torch.zeros(x.shape[1], size, dtype=torch.float64)
+    mean = y.mean()
+    counts = [torch.bincount(column, minlength=size).double() + 5.0 for column in x.T]
+    for _ in range(4):
+        for k, column in enumerate(x.T):
+            others = sum((added[j][x[:, j]] for j in range(x.shape[1]) if j != k), start=torch.zeros_like(y))
+            added[k] = torch.bincount(column, y - mean - others, minlength=size) / counts[k]
+    answer = mean + sum(added[k][x_val[:, k]] for k in range(x.shape[1]))
+    spread = float(((y_val - y_val.mean()) ** 2).sum())
+    if task.kind == "numbers":
+        return {"means": 1 - float(((answer - y_val) ** 2).sum()) / max(spread, 1e-12)}
+    if is_rare([patient.valid.rows(ROWS)[-1]], task):
+        return {"means": ranking_skill(answer.numpy(), y_val.numpy())}
+    middle = float(y.max() + y.min()) / 2
+    return {"means": _above_common(((answer > middle) == (y_val > middle)).numpy(), y_val.numpy())}
 
 
 def _labelled(parts: tuple[Tensor, ...], task: Task) -> tuple[Tensor, ...]:
@@ -307,9 +378,11 @@ def _simple(
     from sklearn.preprocessing import StandardScaler
 
     numbers = task.kind == "numbers"
-    line = RidgeCV(np.logspace(-3, 4, 8)) if numbers else LogisticRegression(max_iter=60)
+    weights: dict[str, Any] = {"class_weight": "balanced"} if task.balanced else {}
+    line = RidgeCV(np.logspace(-3, 4, 8)) if numbers else LogisticRegression(max_iter=60, **weights)
     kind, wide = (ExtraTreesRegressor if numbers else ExtraTreesClassifier), X.shape[1] > WIDE
-    trees = kind(60, random_state=0, n_jobs=1, **({"max_features": "sqrt", "max_depth": 30} if wide else {}))
+    settings = weights | ({"max_features": "sqrt", "max_depth": 30} if wide else {})
+    trees = kind(60, random_state=0, n_jobs=1, **settings)
     models = {"linear": make_pipeline(StandardScaler(), line), "trees": trees}
     if y.ndim > 1 and not numbers:
         del models["linear"]
@@ -326,7 +399,7 @@ def _simple(
             answer, spread = answer.reshape(y_val.shape), ((y_val - y_val.mean(0)) ** 2).sum()
             found[name] = 1 - float(((answer - y_val) ** 2).sum() / max(spread, 1e-12))
         else:
-            found[name] = _above_common(answer == y_val, y_val)
+            found[name] = (_mean_recall if task.balanced else _above_common)(answer == y_val, y_val)
     return found
 
 
@@ -391,8 +464,14 @@ def _table(train: Tensor, valid: Tensor) -> tuple[np.ndarray, np.ndarray] | None
         thin = -(-flat[0].shape[1] // 4000)
         return flat[0][:, ::thin], flat[1][:, ::thin]
     top = int(max(array.max() for array in flat)) + 1
-    if top > 2000 or min(array.min() for array in flat) < 0:
+    if min(array.min() for array in flat) < 0:
         return None
+    if top > WORDS:  # only the commonest are counted
+        names, counts = np.unique(flat[0], return_counts=True)
+        kept = np.sort(names[np.argsort(-counts)[: WORDS - 1]])
+        places = [np.searchsorted(kept, array).clip(0, len(kept) - 1) for array in flat]
+        flat = [np.where(kept[place] == array, place, len(kept)) for place, array in zip(places, flat, strict=True)]
+        top = len(kept) + 1
     width = min(array.shape[1] for array in flat)
     found = []
     for array in flat:

@@ -19,23 +19,26 @@ def layer_table(patient: Patient, batch: Any) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``layer``, ``kind``, ``width`` (numbers an example), ``mean``, ``std`` of the output, ``zero`` (share of zeros),
-        ``dead`` (share of units that are zero for every example), ``saturated`` (share of values within a hundredth of
-        a squashing unit's end), ``gradient`` (norm of the weights' gradient over the norm of the weights).
+        ``layer``, ``kind``, ``width`` (numbers an example), ``taken`` (numbers an example that go in), ``mean``,
+        ``std`` of the output, ``zero`` (share of zeros), ``dead`` (share of units that are zero for every example),
+        ``saturated`` (share of values within a hundredth of a squashing unit's end), ``gradient`` (norm of the
+        weights' gradient over the norm of the weights).
     """
     rows: dict[str, dict[str, Any]] = {}
     names = {id(m): n for n, m in patient.network.named_modules()}
 
-    def look(module: nn.Module, _: Any, output: Any) -> None:
+    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         found = output[0] if isinstance(output, tuple | list) and output else output
         if not isinstance(found, Tensor) or not found.is_floating_point() or found.numel() == 0:
             return
+        taken = inputs[0] if inputs and isinstance(inputs[0], Tensor) and len(inputs[0]) else found
         x = found.detach()
         axis = 1 if x.ndim in (2, 4) else -1
         units = x.transpose(0, axis).reshape(x.shape[axis], -1) if x.ndim > 1 else x.reshape(1, -1)
         row = {
             "layer": names[id(module)], "kind": type(module).__name__, "width": x[0].numel() if x.ndim > 1 else 1,
-            "mean": float(x.mean()), "std": float(x.std(correction=0)), "zero": float((x == 0).double().mean()),
+            "taken": taken[0].numel(), "mean": float(x.mean()), "std": float(x.std(correction=0)),
+            "zero": float((x == 0).double().mean()),
             "dead": float((units.abs().max(1).values == 0).double().mean()), "saturated": 0.0, "gradient": math.nan,
         }  # fmt: skip
         ends = {nn.Sigmoid: (0.0, 1.0), nn.Tanh: (-1.0, 1.0), nn.Softsign: (-1.0, 1.0), nn.Hardtanh: (-1.0, 1.0)}

@@ -14,7 +14,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-__all__ = ["LossKind", "OutputKind", "Task", "loss_kind", "output_kind", "task_of", "told_by_loss", "with_ignored"]
+__all__ = [
+    "LossKind",
+    "OutputKind",
+    "Task",
+    "answers_in",
+    "by_weights",
+    "loss_kind",
+    "output_kind",
+    "task_of",
+    "told_by_loss",
+    "with_ignored",
+]
 
 TaskKind = Literal["classes", "binary", "soft", "numbers", "reconstruction", "other"]
 LossKind = Literal["softmax", "log_probabilities", "sigmoid", "probabilities", "rates", "distance", "constant", "other"]
@@ -38,6 +49,8 @@ class Task:
         Whether each row has several targets, such as one a token.
     ignored : tuple of int
         Class numbers that the loss passes over, such as those of padding.
+    balanced : bool
+        Whether rare classes are to count as much as common ones, as weights in the loss say.
     """
 
     kind: TaskKind
@@ -45,6 +58,7 @@ class Task:
     classes: int = 0
     sequence: bool = False
     ignored: tuple[int, ...] = ()
+    balanced: bool = False
 
 
 def whole(values: Tensor) -> bool:
@@ -84,6 +98,18 @@ def task_of(output: Any, target: Any, inputs: Any = None) -> Task:
         if bool(((target.sum(1) - 1).abs() < 1e-3).all()):
             return Task("soft", 1, target.shape[1])
     return Task("numbers")
+
+
+def answers_in(output: Any, target: Any) -> list[Tensor]:
+    """Return what may be the answer among the parts of an output, such as a mean beside a variance.
+
+    Of a tensor the tensor itself; of several parts those whose shape fits the target.
+    """
+    if isinstance(output, Tensor):
+        return [output]
+    if not isinstance(output, tuple | list) or not isinstance(target, Tensor):
+        return []
+    return [part for part in output if isinstance(part, Tensor) and task_of(part, target).kind != "other"]
 
 
 def _of_integers(output: Tensor, target: Tensor) -> Task:
@@ -202,6 +228,24 @@ def told_by_loss(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, ta
     except (RuntimeError, ValueError, IndexError, TypeError):
         return task
     return task
+
+
+def by_weights(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, counts: Tensor) -> Task:
+    """Return the task, balanced where the loss weighs classes so that they count more alike than by their numbers."""
+    n = task.classes
+    if task.kind != "classes" or task.sequence or output.ndim != 2 or task.axis != 1 or not 2 < n <= len(counts):
+        return task
+    free = torch.zeros(n, n, dtype=output.dtype, requires_grad=True)
+    try:
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(loss(free, torch.arange(n)), free)
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        return task
+    sizes, counts = gradient.norm(dim=1).double(), counts[:n].double()
+    if not bool((sizes > 0).all()) or float(counts.min()) == 0 or float(sizes.max() / sizes.min()) < 2:
+        return task
+    before, after = (float((c.max() / c.min()).log()) for c in (counts, counts * sizes))
+    return replace(task, balanced=after < 0.6 * before)
 
 
 def with_ignored(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, target: Tensor) -> Task:

@@ -123,6 +123,19 @@ def _rescaled(patient: Patient) -> Patient | None:
     return replace(patient, network=_Prepared(patient.network, None, (center, spread)))
 
 
+def _rescaled_both(patient: Patient) -> Patient | None:
+    outer = _rescaled(patient)
+    scale = input_scale(patient)
+    if outer is None or scale is None:
+        return None
+    return replace(outer, network=_Prepared(outer.network, scale, None))
+
+
+def both_off(patient: Patient) -> float:
+    """Return one where inputs and targets are both far from the size of one, as unscaled counts are."""
+    return float(min(off_scale(patient), target_size(patient)) >= 0.9)
+
+
 def target_size(patient: Patient) -> float:
     """Return how large float targets are, in powers of ten, above ten and below a tenth."""
     parts = patient.train.rows(2000)
@@ -175,6 +188,8 @@ def strange_weights(patient: Patient) -> float:
                 worst = max(worst, float(size.clamp_min(1e-12).log10()) * 0.8 + 0.3)
             elif known and p.ndim > 1 and p.numel() > 8 and float(size) > 0:  # zero may be meant
                 worst = max(worst, _log(float(size) * p[0].numel() ** 0.5) - 0.45)
+                if float(p.detach().min()) >= 0 and float(p.detach().std()) > 0.01 * float(size) and p.numel() > 30:
+                    worst = max(worst, 0.6)  # weights of one sign add up what should cancel
     return max(0.0, worst)
 
 
@@ -391,9 +406,10 @@ def frozen(patient: Patient) -> bool:
 def meant(patient: Patient) -> bool:
     """Whether what stays fixed are the first layers, and all after them are trained: features used on purpose."""
     held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
-    moved = [p.requires_grad and id(p) in held for p in patient.network.parameters()]
+    parameters = list(patient.network.parameters())
+    moved = [p.requires_grad and id(p) in held for p in parameters]
     first = moved.index(True) if True in moved else len(moved)
-    return 0 < first < len(moved) and all(moved[first:])
+    return 0 < first < len(moved) and all(moved[first:]) and any(p.ndim > 1 for p in parameters[first:])
 
 
 @torch.no_grad()
@@ -441,6 +457,7 @@ def _squashing(patient: Patient) -> float:
 TREATMENTS: tuple[Treatment, ...] = (
     Treatment("unnormalized_inputs", "with standardized inputs", _standardized, lambda p: min(1.0, off_scale(p))),
     Treatment("target_scale", "with standardized targets", _rescaled, lambda p: min(1.0, target_size(p))),
+    Treatment("target_scale", "with standardized inputs and targets", _rescaled_both, both_off),
     Treatment("initialization_scale", "with the layers' own initialization", _reinitialized,
               lambda p: min(1.0, 1.5 * max(strange_weights(p), 0.7 * loose_weights(p)))),
     Treatment("saturated_units", "with smaller numbers before the squashing units", _calmed, saturated),

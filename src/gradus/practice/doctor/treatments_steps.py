@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradus.practice.doctor.hearing import clipping_by
 from gradus.practice.doctor.patient import Patient
-from gradus.practice.doctor.task import Task, loss_kind, output_kind, task_of
+from gradus.practice.doctor.task import LossKind, OutputKind, Task, answers_in, loss_kind, output_kind, task_of
 
 __all__ = [
     "adaptive",
@@ -193,15 +193,21 @@ def tables_at_one(patient: Patient) -> float:
 # -- the loss --------------------------------------------------------------------------------------------------------
 
 
+@torch.no_grad()
+def _output(patient: Patient) -> Any:
+    patient.network.eval()
+    return patient.forward(patient.train.first())
+
+
 def _asked(patient: Patient) -> tuple[Task, Tensor, Tensor] | None:
     batch = patient.train.first()
     if patient.criterion is None:
         return None
-    patient.network.eval()
-    with torch.no_grad():
-        output, target = patient.forward(batch), patient.target(batch)
-    if not isinstance(output, Tensor) or not isinstance(target, Tensor):
+    target = patient.target(batch)
+    found = answers_in(_output(patient), target)
+    if not found or not isinstance(target, Tensor):
         return None
+    output = found[0]
     return task_of(output, target, patient.inputs(batch)[0]), output, target
 
 
@@ -209,51 +215,68 @@ def plain_loss(patient: Patient) -> Patient | None:
     """Train by the usual loss of the task, where outputs are raw scores or numbers; by a plain step.
 
     Cross-entropy for classes, its logistic form for zeros and ones, squared error for numbers; of probabilities that
-    are compared with a one among zeros, the logarithm of the right one.
+    are compared with a one among zeros, the logarithm of the right one. Of an output of several parts the first that
+    may be the answer counts.
     """
     found = _asked(patient)
-    if found is None or len(patient.optimizers) != 1:
+    if found is None or len(patient.optimizers) != 1 or patient.criterion is None:
         return None
     task, output, target = found
-    kind = output_kind(output, task)
-    if kind not in ("free", "positive", "rectified", "softmax", "sigmoid") or patient.criterion is None:
+    several = not isinstance(_output(patient), Tensor)
+    wants = "other" if several else loss_kind(patient.criterion, output, target, task)
+    usual = _usual(task, output_kind(output, task), wants, output, target)
+    if usual is None:
         return None
-    wants = loss_kind(patient.criterion, output, target, task)
+
+    def of_answer(output: Any, target: Tensor) -> Tensor:
+        return usual(answers_in(output, target)[0], target)
+
+    return replace(patient, loss=of_answer if several else usual, objective=None, step=None, implied=None)
+
+
+def _usual(
+    task: Task, kind: OutputKind, wants: LossKind, output: Tensor, target: Tensor
+) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Return the usual loss of a task for such outputs; None where there is none, or it is another kind of task."""
     if kind == "softmax":
         if task.sequence or output.ndim != 2 or (task.kind, wants) not in (("soft", "distance"), ("classes", "other")):
             return None
-
-        def usual(output: Tensor, target: Tensor) -> Tensor:
-            named = target.argmax(1) if target.is_floating_point() else target.reshape(len(output))
-            return nn.functional.nll_loss(output.clamp_min(1e-9).log(), named.long())
-
-    elif kind == "sigmoid":
-        if task.kind != "soft" or wants not in ("distance", "other") or output.shape != target.shape:
-            return None
-
-        def usual(output: Tensor, target: Tensor) -> Tensor:
-            return nn.functional.binary_cross_entropy(output.clamp(1e-6, 1 - 1e-6), target.to(output))
-
-    elif task.kind == "classes" and not task.sequence and wants in ("softmax", "other"):
+        return _named_chance
+    if kind == "sigmoid":
+        fits = task.kind == "soft" and wants in ("distance", "other") and output.shape == target.shape
+        return _chances if fits else None
+    if kind not in ("free", "positive", "rectified"):
+        return None
+    if task.kind == "classes" and not task.sequence and wants in ("softmax", "other"):
         axis = task.axis
 
-        def usual(output: Tensor, target: Tensor) -> Tensor:
-            scores = output.movedim(axis, 1)
-            return nn.functional.cross_entropy(scores, target.reshape(len(scores), *scores.shape[2:]).long())
+        def scores(output: Tensor, target: Tensor) -> Tensor:
+            moved = output.movedim(axis, 1)
+            return nn.functional.cross_entropy(moved, target.reshape(len(moved), *moved.shape[2:]).long())
 
-    elif task.kind == "binary" and wants in ("sigmoid", "other"):
+        return scores
+    if task.kind == "binary" and wants in ("sigmoid", "other"):
+        return _logistic
+    if task.kind == "numbers" and output.numel() == target.numel() and wants in ("distance", "other"):
+        return _squared
+    return None
 
-        def usual(output: Tensor, target: Tensor) -> Tensor:
-            return nn.functional.binary_cross_entropy_with_logits(output, target.reshape(output.shape).float())
 
-    elif task.kind == "numbers" and output.numel() == target.numel() and wants in ("distance", "other"):
+def _named_chance(output: Tensor, target: Tensor) -> Tensor:
+    named = target.argmax(1) if target.is_floating_point() else target.reshape(len(output))
+    return nn.functional.nll_loss(output.clamp_min(1e-9).log(), named.long())
 
-        def usual(output: Tensor, target: Tensor) -> Tensor:
-            return nn.functional.mse_loss(output, target.reshape(output.shape).to(output))
 
-    else:
-        return None
-    return replace(patient, loss=usual, objective=None, step=None, implied=None)
+def _chances(output: Tensor, target: Tensor) -> Tensor:
+    return nn.functional.binary_cross_entropy(output.clamp(1e-6, 1 - 1e-6), target.to(output))
+
+
+def _logistic(output: Tensor, target: Tensor) -> Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(output, target.reshape(output.shape).float())
+
+
+def _squared(output: Tensor, target: Tensor) -> Tensor:
+    return nn.functional.mse_loss(output, target.reshape(output.shape).to(output))
 
 
 def odd_loss(patient: Patient) -> float:
