@@ -17,6 +17,7 @@ from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_gradients import check_steps, check_whole_gradient
 from gradus.practice.doctor.checks_loading import check_loading, draws
 from gradus.practice.doctor.checks_parts import Parts, check_parts, skill_of_parts
+from gradus.practice.doctor.checks_prepared import _other_codes, _used
 from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_treatments import is_sum
 from gradus.practice.doctor.checks_wiring import check_wiring
@@ -351,18 +352,56 @@ def test_a_class_number_that_every_output_is_to_equal(loss, found):
     assert places == ["loss"] * found
 
 
-@pytest.mark.parametrize(("lit", "sure"), [(1, True), (20, False)])
-def test_pictures_of_which_next_to_nothing_is_left(lit, sure):
-    """Digits of which the brightest pixels are kept, on a sheet of 28 by 28."""
+def sheets(lit):
+    """Return digits of which so many of the brightest pixels are kept, on sheets of 40 by 40."""
     rows = []
     for x, y in digits():
-        kept = (x >= x.sort(1, descending=True).values[:, lit - 1 : lit]).float()
+        kept = torch.zeros_like(x).scatter_(1, x.argsort(dim=1, descending=True, stable=True)[:, :lit], 1.0)
         sheet = torch.zeros(len(x), 1, 40, 40)
-        sheet[:, 0, 16:24, 16:24] = kept.reshape(-1, 8, 8) if lit > 1 else F.one_hot(x.argmax(1), 64).reshape(-1, 8, 8)
+        sheet[:, 0, 16:24, 16:24] = kept.reshape(-1, 8, 8)
         rows.append((sheet, y))
-    p = patient(nn.Sequential(nn.Flatten(), nn.Linear(1600, 10)), rows)
+    return rows
+
+
+@pytest.mark.parametrize(("lit", "sure"), [(1, True), (20, False)])
+def test_pictures_of_which_next_to_nothing_is_left(lit, sure):
+    p = patient(nn.Sequential(nn.Flatten(), nn.Linear(1600, 10)), sheets(lit))
     found = [f for f in check_data(p, Task("classes", 1, 10)) if f.cause == "constant_inputs"]
     assert [f.confidence > 0.5 for f in found] == [sure]
+
+
+@pytest.mark.parametrize(("lit", "found"), [(1, True), (20, False)])
+def test_flattened_pictures_that_are_wiped_out(lit, found):
+    """With one pixel left rows of several classes are equal; with twenty they stay apart."""
+    p = patient(nn.Linear(1600, 10), [(x.flatten(1), y) for x, y in sheets(lit)])
+    assert ("constant_inputs" in causes(check_data(p, Task("classes", 1, 10)))) == found
+
+
+def coded(change):
+    """Return digits as sequences of levels, those of validation by another table."""
+    train, valid = ((16 * x).long() for x, _ in digits())
+    return train, change(valid)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v: v + 20, "of the codes would have to change"),
+        (lambda v: torch.zeros_like(v), "hold a single code"),
+        (lambda v: v, ""),
+        (lambda v: F.pad(v[:, 8:48], (4, 20)), ""),  # longer runs of padding are no other table
+        (lambda v: v[:40], ""),
+    ],
+)
+def test_validation_sequences_by_another_table(change, words):
+    found = list(_other_codes(*coded(change)))
+    assert causes(found) == ["inconsistent_preparation"] * bool(words)
+    assert not words or words in found[0].evidence
+
+
+def test_codes_of_rows_without_their_padding():
+    rows = torch.tensor([[0, 0, 3, 4, 3, 0], [5, 1, 2, 2, 2, 2], [7, 7, 7, 7, 7, 7]])
+    assert _used(rows, 8).tolist() == [1, 1, 0, 2, 1, 1, 0, 0]  # one at the end is no run
 
 
 def test_classes_taken_for_numbers():

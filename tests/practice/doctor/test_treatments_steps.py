@@ -153,6 +153,11 @@ def test_clipping_to_next_to_nothing_is_suspect(most, prior):
     assert clipped(patient()) == clipped(stepping()) == 0.0
 
 
+@pytest.mark.parametrize(("most", "prior"), [(1e-6, 0.8), (1e-2, 0.0), (5.0, 0.0)])
+def test_clipping_each_entry_to_next_to_nothing_is_suspect(most, prior):
+    assert clipped(stepping(before=lambda ps: nn.utils.clip_grad_value_(list(ps), most))) == prior
+
+
 class Layered(nn.Module):
     def __init__(self, between=lambda h: h):
         super().__init__()

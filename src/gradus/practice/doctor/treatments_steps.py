@@ -106,17 +106,23 @@ def unclipped(patient: Patient) -> Patient | None:
 
 
 def clipped(patient: Patient) -> float:
-    """Return 0.8 where the program's own step clips gradients, by the names of torch, to less than a fiftieth."""
+    """Return 0.8 where the program's own step clips gradients, by the names of torch, to less than a fiftieth.
+
+    By value to less than a tenth: it also makes all entries alike, so that a larger rate does not make up for it.
+    """
     if patient.step is None:
         return 0.0
     calls: list[float] = []
 
     def told(function: Callable[..., Any]) -> Callable[..., Any]:
         def clip(*arguments: Any, **named: Any) -> Any:
+            before = _norm(patient)
             size = function(*arguments, **named)
             if isinstance(size, Tensor):  # of a norm; clipping by value tells none
                 most = named.get("max_norm", arguments[1] if len(arguments) > 1 else 1.0)
                 calls.append(float(most) / max(float(size), 1e-12))
+            elif before > 0:
+                calls.append(0.2 * _norm(patient) / before)
             return size
 
         return clip
@@ -128,6 +134,11 @@ def clipped(patient: Patient) -> float:
     except Exception:  # a step that cannot be taken alone
         return 0.0
     return 0.8 if calls and min(calls) < 0.02 else 0.0
+
+
+def _norm(patient: Patient) -> float:
+    found = [p.grad.norm() for p in patient.network.parameters() if p.grad is not None]
+    return float(torch.stack(found).norm()) if found else 0.0
 
 
 class _Cuts(TorchFunctionMode):
