@@ -265,12 +265,13 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = manifest()
-    kept = json.loads(RESULTS.read_text("utf-8"))["programs"] if RESULTS.exists() else {}
-    kept = {r["file"]: kept[r["file"]] for r in rows if r["file"] in kept}
+    before = json.loads(RESULTS.read_text("utf-8"))["programs"] if RESULTS.exists() else {}
+    known = {found["checksum"]: found for found in before.values()}  # a program that is moved stays the same
+    marks = {row["file"]: checksum(row) for row in rows}
+    kept = {file: known[mark] for file, mark in marks.items() if mark in known}
     for row in rows:
-        path = PROGRAMS / row["file"]
-        mark = hashlib.sha256(path.read_bytes() + row["measure"].encode()).hexdigest()[:16]
-        stale = given.again or kept.get(row["file"], {}).get("checksum") != mark
+        mark = marks[row["file"]]
+        stale = given.again or row["file"] not in kept
         if given.check or given.only not in row["file"] or not stale:
             continue
         try:
@@ -282,6 +283,11 @@ def main() -> None:
     for line in judged(rows, kept):
         text = " ".join(f"{k}={v:.3f}" if isinstance(v, float) else f"{k}={v}" for k, v in line.items())
         print(text + ("" if line["shown"] and line.get("mended_learns", True) else "   <--"))
+
+
+def checksum(row: dict[str, Any]) -> str:
+    """Return what changes with a program or the way it is measured."""
+    return hashlib.sha256((PROGRAMS / row["file"]).read_bytes() + row["measure"].encode()).hexdigest()[:16]
 
 
 def rounded(value: Any) -> Any:

@@ -37,18 +37,18 @@ def distance(a, b):
 
 
 def evaluate(network, valid):
-    """Minus the rate of wrong phonemes, read greedily."""
+    """Minus the rate of amiss phonemes, read greedily."""
     network.eval()
     x, packed = valid
     with torch.no_grad():
         best = network(x).argmax(-1).T
-    wrong = total = 0
+    amiss = total = 0
     for path, row in zip(best.tolist(), packed.tolist()):
         path = path[: row[0]]
         read = [p for p, last in zip(path, [0] + path) if p != last and p != 0]
-        wrong += distance(read, row[2 : 2 + row[1]])
+        amiss += distance(read, row[2 : 2 + row[1]])
         total += row[1]
-    return -wrong / total
+    return -amiss / total
 
 
 def build(seed=0):

@@ -267,7 +267,7 @@ def _told(
         yield Finding("wrong_evaluation", "evaluate", seen, 0.93)
     elif perfect < bad - 1e-9:
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: worse is called better", 0.95)
-    elif perfect <= bad + 1e-9:
+    elif perfect <= bad + max(1e-9, 1e-3 * abs(bad) if task.kind == "numbers" and abs(bad) > 1 else 0.0):
         yield Finding("wrong_evaluation", "evaluate", f"{shown}: it does not see the difference", 0.95)
     elif perfect < trained - 1e-6 - 1e-3 * abs(trained):
         seen = f"a network with every answer right gets {perfect:.4g}, less than the trained one's {trained:.4g}"

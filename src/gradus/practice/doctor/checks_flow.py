@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -359,6 +360,7 @@ def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Find values of the target whose rows cost nothing, whatever the weights."""
     if not isinstance(batch, tuple | list) or len(batch) < 2 or not isinstance(batch[-1], Tensor):
         return
+    batch = _larger(patient, batch)
     target = batch[-1]
     if target.numel() != len(target) or len(target) < 8 or not all(isinstance(p, Tensor) for p in batch):
         return
@@ -397,6 +399,15 @@ def _unheard(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
         share = float((target == least).double().mean())
         seen = f"rows with target {least:g} ({share:.0%} of a batch) cost nothing, whatever the weights are"
         yield Finding("wrong_target_coding", "targets", seen, 0.92)
+
+
+def _larger(patient: Patient, batch: Any) -> Any:
+    """Return a few batches as one, where they are tensors of rows, so that rare targets occur."""
+    found = [batch, *islice(patient.train.batches(torch.Generator().manual_seed(1)), 3)]
+    shapes = [[p.shape[1:] if isinstance(p, Tensor) and p.ndim else None for p in parts] for parts in found]
+    if any(None in shape or shape != shapes[0] for shape in shapes):
+        return batch
+    return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
 
 def _by_batch(network: nn.Module) -> bool:

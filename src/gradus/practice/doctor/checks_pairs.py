@@ -141,17 +141,10 @@ def _turned(patient: Patient) -> Iterator[Finding]:
         return
     x = _pixels(theirs[0])
     model = _taught(x, theirs[1])
-    scores = torch.from_numpy(model.decision_function(_pixels(ours[0]))).reshape(ours[1].shape)
-    fits = {}
-    for name, turn in TURNS.items():
-        moved = turn(ours[1])
-        if moved.shape == scores.shape:
-            fits[name] = _fit(scores, moved)
-    usual = fits["as they are"]
-    best = torch.stack([fit for name, fit in fits.items() if name != "as they are"]).amax(0)
-    inner = _fit(torch.from_numpy(model.decision_function(x)).reshape(theirs[1].shape), theirs[1])
-    moved_share = float((best > usual + 0.1).double().mean())
-    if float(inner.mean()) > 0.2 and float(usual.mean()) < 0.6 * float(inner.mean()) and moved_share > 0.3:
+    usual, moved_share = _lying(torch.from_numpy(model.decision_function(_pixels(ours[0]))), ours[1])
+    inner, by_chance = _lying(torch.from_numpy(model.decision_function(x)), theirs[1])
+    worse = 0.6 if by_chance > 0.05 else 0.9  # where validation masks fit best as they lie, little says a lot
+    if float(inner.mean()) > 0.2 and float(usual.mean()) < worse * float(inner.mean()) and moved_share > 0.25:
         seen = (
             f"{moved_share:.0%} of the training masks fit their pictures better if they are turned or mirrored: "
             f"pixels tell the mask with {float(usual.mean()):.2f} as it lies (correlation), "
@@ -160,6 +153,14 @@ def _turned(patient: Patient) -> Iterator[Finding]:
         yield Finding("shuffled_pairs", "train", f"{seen}: pictures are turned without them", 0.9)
         return
     yield from _all_turned(*ours)
+
+
+def _lying(scores: Tensor, masks: Tensor) -> tuple[Tensor, float]:
+    """Return how well each mask fits its scores as it lies, and the share that clearly fit better if turned."""
+    scores = scores.reshape(masks.shape)
+    fits = {name: _fit(scores, turn(masks)) for name, turn in TURNS.items() if turn(masks).shape == masks.shape}
+    usual = fits.pop("as they are")
+    return usual, float((torch.stack([*fits.values()]).amax(0) > usual + 0.1).double().mean())
 
 
 def _all_turned(pictures: Tensor, masks: Tensor) -> Iterator[Finding]:

@@ -126,6 +126,8 @@ def check_parts(parts: Parts, skill: float, loads: bool) -> Iterator[Finding]:
     elif max(across, train, valid) < 0.05 and (not math.isfinite(skill) or skill < 0.04):
         yield Finding("shuffled_pairs", "train and valid", f"{shown}: targets do not depend on inputs", 0.7)
     elif across > 0.15 and train < 0.65 * across and across - train > max(0.12, 2.5 * parts.noise):
+        if skill > 0.95 * max(across, valid):
+            return  # what is wrong with the training targets does no harm, such as noise that averages out
         seen = f"{shown}: training targets agree less with their inputs than validation targets"
         cause = "destructive_augmentation" if loads else "label_noise"
         yield Finding(cause, "train" if loads else "train targets", seen, 0.55 if loads else 0.8)

@@ -16,9 +16,11 @@ __all__ = ["check_prepared"]
 def check_prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Finding]:
     """Yield what makes validation inputs another kind of numbers; ``drawn`` where training draws its rows anew."""
     yield from _prepared(train, valid, drawn)
-    yield from _renumbered(train, valid)
+    renumbered = list(_renumbered(train, valid))
+    yield from renumbered
     yield from _reordered(train, valid)
-    yield from _other_codes(train, valid)
+    yield from () if renumbered else _other_codes(train, valid)
+    yield from _other_names(train, valid)
 
 
 def _drifts(rows: Tensor, way: float) -> bool:
@@ -154,6 +156,36 @@ def _other_codes(train: Tensor, valid: Tensor) -> Iterator[Finding]:
     if apart > 0.5 and apart > 3 * chance:
         seen = f"{apart:.0%} of the codes would have to change for validation to hold the same as training"
         yield Finding("inconsistent_preparation", "train and valid", f"{seen} (halves of training: {chance:.0%})", 0.85)
+
+
+def _other_names(train: Tensor, valid: Tensor) -> Iterator[Finding]:
+    """Find users, films and the like that validation numbers anew: what is often named in training is not, there."""
+    if train.is_floating_point() or valid.is_floating_point() or train.shape[1:] != valid.shape[1:] or train.ndim > 2:
+        return
+    ours, theirs = (part.reshape(len(part), -1) for part in (train, valid))
+    if ours.shape[1] > 3 or min(int(ours.min()), int(theirs.min())) < 0:
+        return
+    half = torch.randperm(len(ours), generator=torch.Generator().manual_seed(0)) % 2 == 0
+    for k in range(ours.shape[1]):
+        size = 1 + max(int(ours[:, k].max()), int(theirs[:, k].max()))
+        one, other, there = (torch.bincount(part[:, k], minlength=size) for part in (ours[half], ours[~half], theirs))
+        both = (one + other > 0) & (there > 0)
+        if int(both.sum()) < 40 or int(both.sum()) < 0.5 * int((there > 0).sum()):
+            continue  # most are new there
+        within, across = (_ranked_alike(a[both], b[both]) for a, b in ((one, other), (one + other, there)))
+        if within > 0.5 and across < 0.2 * within:
+            seen = f"what input {k} names often in training is not what it names often in validation: how often"
+            seen += f" goes together by {across:.2f} (rank correlation; {within:.2f} between halves of training)"
+            yield Finding("inconsistent_preparation", "train and valid", seen, 0.9)
+            return
+
+
+def _ranked_alike(one: Tensor, other: Tensor) -> float:
+    """Return the rank correlation of two rows of numbers."""
+    from scipy.stats import spearmanr
+
+    found = float(spearmanr(one.numpy(), other.numpy()).statistic)
+    return found if np.isfinite(found) else 0.0
 
 
 def _used(rows: Tensor, size: int) -> Tensor:

@@ -254,7 +254,7 @@ def _left_behind(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
     if players and counts["step"] >= 2 * calls and watch.everywhere >= 2 * calls:
         seen = f"each of the {counts['step'] // calls} steps of a batch moves the parameters of all players"
         yield Finding("unbalanced_players", "optimizer", seen, 0.8)
-    elif watch.shared > 0.5 * counts["step"]:
+    elif watch.shared > 0.4 * counts["step"]:
         seen = "one backward pass through both players, and one step along it: the one moves the other's way"
         yield Finding("unbalanced_players", "optimizer", seen, 0.85)
 

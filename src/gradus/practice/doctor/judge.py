@@ -313,16 +313,19 @@ def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str
         return _after_tokens(train, valid, task)
     if task.kind in ("numbers", "binary") and (found_means := _by_names(patient, train[:-1], task)):
         return found_means
-    tables = [(_table(a, b)) for a, b in zip(train[:-1], valid[:-1], strict=True)]
-    found = [pair for pair in tables if pair is not None]
-    if len(found) < len(tables):
+    tables = [_table(a, b) for a, b in zip(train[:-1], valid[:-1], strict=True)]
+    whole = [pair for pair in tables if pair is not None]
+    if len(whole) < len(tables):
         return {}
-    X, X_val = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+    X, X_val = (np.concatenate(parts, axis=1) for parts in zip(*whole, strict=True))
     y, y_val = _answers(train[-1], task), _answers(valid[-1], task)
     many = y.ndim > 1
     if (many and task.kind == "classes") or len(np.unique(y)) < 2 or y.ndim > 2:
         return {}
-    return _simple(X, y, X_val, y_val, task, is_rare([valid[-1]], task))
+    found = _simple(X, y, X_val, y_val, task, is_rare([valid[-1]], task))
+    if any(not part.is_floating_point() and int(part.max()) >= WORDS for part in train[:-1]):
+        return {"words": max(found.values())} if found else {}
+    return found
 
 
 def _by_names(patient: Patient, inputs: tuple[Tensor, ...], task: Task) -> dict[str, float]:
