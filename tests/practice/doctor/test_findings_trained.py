@@ -123,6 +123,36 @@ def test_a_schedule_that_gives_rates_for_factors(factor, found):
     assert [(f.cause, f.place) for f in findings] == ([("schedule", "optimizer")] if found else [])
 
 
+@pytest.mark.parametrize(("mode", "found"), [("max", True), ("min", False)])
+def test_a_schedule_that_waits_for_a_loss_to_grow(mode, found):
+    network = patient().network
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, factor=0.5, patience=1)
+    losses = []
+
+    def step(network, batch, optimizer, loss):
+        optimizer.zero_grad()
+        losses.append(loss(network(batch[0]), batch[1]))
+        losses[-1].backward()
+        optimizer.step()
+        if len(losses) % 20 == 0:
+            schedule.step(float(sum(losses[-20:]) / 20))
+        return losses[-1]
+
+    p = patient(network, optimizer=optimizer, step=step, epochs=10)
+    plain = torch.optim.lr_scheduler.ReduceLROnPlateau.step
+    base = run_trial(p, seconds=60, judge=(judge := Judge.of(p)))
+    assert torch.optim.lr_scheduler.ReduceLROnPlateau.step is plain
+    assert len(base.plateaus) == 10 and {way for way, _ in base.plateaus} == {mode}
+    assert [f.cause for f in _schedule(Course(base, judge))] == ["schedule"] * found
+
+
+def test_a_score_that_is_shown_to_a_schedule_may_fall_now_and_then():
+    went = course(rates=[0.1] * 10 + [0.05] * 10)
+    went.base.plateaus = [("max", v) for v in (0.5, 0.8, 0.9, 0.89, 0.9, 0.88)]
+    assert not list(_schedule(went))
+
+
 # -- batch statistics ------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +205,17 @@ def test_statistics_of_all_training_rows():
 )
 def test_what_few_rows_leave_open(parts, found):
     assert causes(check_parts(parts, 0.5, loads=False)) == found
+
+
+@pytest.mark.parametrize(("skill", "found"), [(0.5, ["label_noise"]), (0.59, [])])
+def test_noise_in_training_targets_that_does_no_harm(skill, found):
+    """Noise of numbers averages out: validation rows are told as well as simple models tell them."""
+    assert causes(check_parts(Parts(0.6, 0.3, 0.6), skill, loads=False, averages=True)) == found
+    assert causes(check_parts(Parts(0.6, 0.3, 0.6), skill, loads=False)) == ["label_noise"]
+
+
+def test_words_counted_in_a_large_vocabulary_let_one_expect_half():
+    assert course(reference={"words": 0.6}).known == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(

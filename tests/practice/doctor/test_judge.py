@@ -8,8 +8,10 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import balanced_accuracy_score, r2_score
 from sklearn.preprocessing import OneHotEncoder
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from doctor_patients import digits, patient
+from gradus.practice.doctor.checks_prepared import check_prepared
 from gradus.practice.doctor.examination import examine
 from gradus.practice.doctor.judge import Judge, _table, reference_skill
 from gradus.practice.doctor.task import Task, answers_in, by_weights
@@ -116,6 +118,16 @@ def test_weights_that_make_classes_alike(weights, balanced):
     assert Judge.of(p).task.balanced == balanced
 
 
+@pytest.mark.parametrize("evenly", [True, False])
+def test_draws_that_make_classes_alike(evenly):
+    """A sampler that draws rare classes as often as common ones means what weights mean."""
+    (x, y), valid = few()
+    weights = (1.0 / y.bincount().double())[y] if evenly else torch.ones(len(y), dtype=torch.float64)
+    sampler = WeightedRandomSampler(weights, 300, generator=torch.Generator().manual_seed(0))
+    train = DataLoader(TensorDataset(x, y), batch_size=30, sampler=sampler)
+    assert Judge.of(patient(nn.Linear(64, 3), (train, valid))).task.balanced == evenly
+
+
 def test_skill_under_weights_is_mean_recall():
     p = patient(nn.Linear(64, 3), few(), loss=nn.CrossEntropyLoss(weight=torch.tensor([1.0, 4.0, 16.0])), epochs=1)
     judge = Judge.of(p)
@@ -159,6 +171,27 @@ def test_means_of_users_and_films_are_those_of_a_ridge_regression(data_home, apa
     expected = r2_score(y[19_000:], line.predict(code.transform(x[19_000:])) + float(y[:19_000].mean()))
     assert found == {"means": pytest.approx(expected, abs=0.01)}
     assert expected > 0.2
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_films_numbered_anew_in_validation(data_home, anew):
+    """As `np.unique` on the validation rows alone numbers them."""
+    x, _ = films(data_home)
+    valid = x[15_000:]
+    if anew:
+        valid = torch.stack([column.unique(return_inverse=True)[1] for column in valid.T], 1)
+    found = list(check_prepared(x[:15_000], valid))
+    assert {f.cause for f in found} == ({"inconsistent_preparation"} if anew else set())
+
+
+def test_large_vocabularies_are_counted_as_words():
+    tokens = torch.tensor(np.random.default_rng(0).integers(0, 5000, (300, 12)))
+    y = (tokens[:, 0] % 2).float()
+    rows = ((tokens[:200], y[:200]), (tokens[200:], y[200:]))
+    assert set(reference_skill(patient(nn.Embedding(5000, 1), rows, loss=nn.MSELoss()), Task("numbers"))) == {"words"}
+    few = tuple((t % 50, y) for t, y in rows)
+    found = reference_skill(patient(nn.Embedding(5000, 1), few, loss=nn.MSELoss()), Task("numbers"))
+    assert set(found) == {"linear", "trees"}
 
 
 def test_vocabularies_larger_than_is_counted():

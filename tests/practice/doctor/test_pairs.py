@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from doctor_patients import batch_of, digits, patient
-from gradus.practice.doctor.checks_pairs import check_pairs
+from gradus.practice.doctor.checks_pairs import _lying, check_pairs
 
 
 def found(p):
@@ -136,3 +136,12 @@ def test_masks_that_do_not_lie_on_their_pictures(change, validation, words):
     findings = list(check_pairs(p, batch_of(p)))
     assert [(f.cause, f.place) for f in findings] == ([("shuffled_pairs", "train")] if words else [])
     assert all(words in f.evidence for f in findings)
+
+
+def test_how_masks_lie_on_their_scores():
+    """Of those that were mirrored, a mirror image fits better."""
+    masks = inked()[0][1] > 0
+    lies, moved = _lying(masks.double(), masks)
+    assert moved == 0.0 and float(lies.min()) > 0.99
+    mirrored = torch.where((torch.arange(len(masks)) % 4 == 0)[:, None, None], masks.flip(2), masks)
+    assert _lying(masks.double(), mirrored)[1] == pytest.approx(0.25, abs=0.02)

@@ -11,6 +11,7 @@ from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_flow import check_flow
 from gradus.practice.doctor.checks_gradients import check_whole_gradient
 from gradus.practice.doctor.checks_made import check_players
+from gradus.practice.doctor.checks_step import check_step
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.trial import quiet
@@ -35,11 +36,11 @@ class Players(nn.Module):
         self.judge = nn.Sequential(nn.Linear(64, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
 
 
-def players(digits, *, aim=1.0, sign=1.0, hears=True):
+def players(digits, *, aim=1.0, sign=1.0, hears=True, holds=lambda network: network.maker):
     """A GAN whose maker's loss has an aim and a sign, and whose judge may not hear of what is made."""
     network = Players()
     optimizers = {
-        "maker": torch.optim.Adam(network.maker.parameters(), 1e-3),
+        "maker": torch.optim.Adam(holds(network).parameters(), 1e-3),
         "judge": torch.optim.Adam(network.judge.parameters(), 1e-3),
     }
 
@@ -60,6 +61,13 @@ def players(digits, *, aim=1.0, sign=1.0, hears=True):
     X, y = digits
     given = {"network": network, "train": (X, y), "optimizer": optimizers, "step": step, "batch_size": 40, "epochs": 2}
     return Patient.of(given)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_optimizer_of_one_player_that_moves_the_other_too(digits, whole):
+    patient = players(digits, holds=lambda network: network if whole else network.maker)
+    said = [f for f in check_step(patient) if f.cause == "unbalanced_players"]
+    assert [f.place for f in said] == ["optimizer"] * whole
 
 
 @pytest.mark.parametrize(

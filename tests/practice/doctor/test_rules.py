@@ -137,6 +137,26 @@ def test_a_gradient_that_is_zero_though_the_loss_would_change(kind, found):
 # -- activations --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("low", "cause"), [(0.0, ["saturated_units"]), (-1.0, [])])
+def test_a_gradient_that_is_zero_behind_units_at_their_ends(low, cause):
+    """Weights from 0 to 1 add up to dozens: every unit is at one, and float32 knows no slope there."""
+    network = nn.Sequential(nn.Linear(64, 200), nn.Sigmoid(), nn.Linear(200, 200), nn.Sigmoid(), nn.Linear(200, 10))
+    for layer in (network[0], network[2]):
+        nn.init.uniform_(layer.weight, low, 1.0)
+    assert causes(check_steps(patient(network), [batch_of(patient())])) == cause
+
+
+def test_hidden_units_that_are_all_dropped_are_no_dropped_outputs():
+    hidden = nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Dropout(0.9), nn.Linear(8, 10))
+    nn.init.zeros_(hidden[3].bias)
+    last = nn.Sequential(nn.Linear(64, 10), nn.Dropout(0.5))
+    said = [
+        [f.cause for f in check_wiring(p, Task("classes", 1, 10), batch_of(p)) if f.cause == "misplaced_layer"]
+        for p in (patient(hidden), patient(last))
+    ]
+    assert said == [[], ["misplaced_layer"]]
+
+
 def test_activations_are_heard_wherever_they_are_called():
     p = patient(Silent)
     (only,) = signals(p, batch_of(p))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, r2_score, roc_auc_score
 from torch import nn
 
 from doctor_patients import causes, digits, measured, patient
@@ -181,3 +181,16 @@ def test_measures_of_ranks_that_are_handed_answers_cut_in_two(measure, wrong):
     before = sys.getprofile()
     assert found(p, BINARY) == ([("wrong_evaluation", "evaluate")] if wrong else [])
     assert sys.getprofile() is before
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_an_evaluation_of_answers_in_another_unit(both):
+    """Answers in thousands beside standardized targets: right and wrong ones are alike, but for next to nothing."""
+
+    def evaluate(network, valid):
+        with torch.no_grad():
+            answer, truth = (3e5 + 8e4 * t for t in (network.eval()(valid[0]), valid[1]))
+        return r2_score(truth if both else valid[1], answer)
+
+    p = trained(nn.Linear(10, 1), measured(), evaluate, loss=nn.MSELoss())
+    assert found(p, NUMBERS) == ([] if both else [("wrong_evaluation", "evaluate")])

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from doctor_patients import batch_of, digits, measured, patient
-from gradus.practice.doctor.treatments import _rescaled_both, both_off, meant, strange_weights
+from gradus.practice.doctor.treatments import _rescaled_both, both_off, loose_weights, meant, strange_weights
 from gradus.practice.doctor.treatments_steps import (
     adaptive,
     canonical,
@@ -319,6 +319,18 @@ def test_weights_of_one_sign_are_strange(low, high, strange):
     with torch.no_grad():
         p.network[0].weight.uniform_(low, high)
     assert (strange_weights(p) >= 0.6) == strange
+
+    class Loose(nn.Module):
+        """Weights that belong to no layer."""
+
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.empty(64, 10).uniform_(low, high))
+
+        def forward(self, x):
+            return x @ self.table
+
+    assert (loose_weights(patient(Loose())) >= 0.9) == strange
 
 
 @pytest.mark.parametrize(("inputs", "targets", "prior"), [(1e4, 1e4, 1.0), (1.0, 1e4, 0.0), (1e4, 1.0, 0.0)])

@@ -174,7 +174,7 @@ def _rows_are_steps(patient: Patient, batch: Any, first: Tensor) -> bool:
 
 def _lost_rows(first: Tensor, inputs: Tensor) -> Iterator[Finding]:
     seen = f"{len(inputs)} rows go in and {len(first)} come out: a reshape has moved numbers across rows"
-    if inputs.ndim > 1 and first.shape[:2] == (inputs.shape[1], inputs.shape[0]):
+    if first.ndim > 1 and first.shape[1] == len(inputs):
         return  # time comes first
     if first.shape[0] % len(inputs) and len(inputs) % first.shape[0]:
         yield Finding("mixed_examples", "network", seen, 0.6)

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
-from gradus.practice.doctor.signals import signals, silent
+from gradus.practice.doctor.signals import signals, silent, squashed
 
 __all__ = ["check_custom_gradients", "check_steps", "check_whole_gradient"]
 
@@ -174,6 +174,11 @@ def check_steps(patient: Patient, batches: Sequence[Any]) -> Iterator[Finding]:
             if dead is not None:
                 seen = f"{dead.dead:.0%} of the rectified units behind it are zero for every example"
                 yield Finding("dead_units", dead.behind, f"{seen}: no gradient comes through", 0.9)
+                return
+            stuck = next(squashed(signals(patient, batches[0])), None)
+            if stuck is not None:
+                seen = f"{stuck.saturated:.0%} of the {stuck.kind} behind it sit at the ends"
+                yield Finding("saturated_units", stuck.behind, f"{seen}: no gradient comes through", 0.88)
                 return
             seen = (
                 f"the gradient of {name} is exactly 0, and the loss goes from {before:.4g} to {after:.4g} with others"

@@ -170,7 +170,7 @@ def _other_names(train: Tensor, valid: Tensor) -> Iterator[Finding]:
         size = 1 + max(int(ours[:, k].max()), int(theirs[:, k].max()))
         one, other, there = (torch.bincount(part[:, k], minlength=size) for part in (ours[half], ours[~half], theirs))
         both = (one + other > 0) & (there > 0)
-        if int(both.sum()) < 40 or int(both.sum()) < 0.5 * int((there > 0).sum()):
+        if int(both.sum()) < 40 or int(both.sum()) < 0.3 * int((there > 0).sum()):
             continue  # most are new there
         within, across = (_ranked_alike(a[both], b[both]) for a, b in ((one, other), (one + other, there)))
         if within > 0.5 and across < 0.2 * within:

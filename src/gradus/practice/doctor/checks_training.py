@@ -25,7 +25,7 @@ from gradus.practice.doctor.patient import Patient, parts_of, set_apart
 from gradus.practice.doctor.signals import Altered, signals, silent, squashed
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.treatments import as_drawn, strange_weights
-from gradus.practice.doctor.trial import run_trial
+from gradus.practice.doctor.trial import Trial, run_trial
 from gradus.practice.doctor.weights import put_back
 
 __all__ = ["check_training"]
@@ -95,7 +95,10 @@ def _reference(patient: Patient, task: Task, batch: Any) -> dict[str, float]:
     if not patient.plain:
         return {}
     if task.kind != "reconstruction":
-        return reference_skill(patient, task)
+        try:
+            return reference_skill(patient, task)
+        except (ValueError, RuntimeError, IndexError):  # rows of a form that no simple model takes
+            return {}
     widths = [row["width"] for row in _table_of(patient, batch)]
     return {"components": linear_code_skill(patient, min(widths))} if widths else {}
 
@@ -183,7 +186,7 @@ def _data_tells(course: Course, patient: Patient, task: Task) -> Iterator[Findin
     parts = skill_of_parts(patient, task)
     if parts is not None:
         course.inside = {"train": parts.train, "valid": parts.valid}
-        yield from check_parts(parts, skill, draws(patient.train))
+        yield from check_parts(parts, skill, draws(patient.train), averages=task.kind == "numbers")
 
 
 @torch.no_grad()
@@ -283,6 +286,10 @@ def _schedule(course: Course) -> Iterator[Finding]:
         seen = f"the learning rate is {meant:.2g} to begin with, and the schedule makes at most {max(rates):.2g} of it"
         yield Finding("schedule", "optimizer", seen, 0.93)
         return
+    if (way := _misread(base)) and rates[-1] < 0.7 * max(rates):
+        seen = f"the rate falls from {max(rates):.2g} to {rates[-1]:.2g} while it waits for growth {way}"
+        yield Finding("schedule", "optimizer", seen, 0.9)
+        return
     idle = sum(rate == 0 for rate in rates) / len(rates)
     if idle > 0.4:
         seen = f"the learning rate is 0 in {idle:.0%} of the steps"
@@ -295,6 +302,17 @@ def _schedule(course: Course) -> Iterator[Finding]:
     elif rates[-1] > 20 * rates[0] and (course.poor or base.tail() > base.head()):
         seen = f"the learning rate grows from {rates[0]:.2g} to {rates[-1]:.2g}"
         yield Finding("schedule", "optimizer", seen, 0.85)
+
+
+def _misread(base: Trial) -> str:
+    """Return how a schedule that waits for growth is shown a loss: what falls while the training loss falls."""
+    shown = [value for mode, value in base.plateaus if mode == "max"]
+    if len(shown) < 3 or len(shown) < len(base.plateaus) or base.tail() >= 0.97 * base.head() or min(shown) < 0:
+        return ""
+    third = len(shown) // 3
+    if sum(shown[-third:]) > 0.98 * sum(shown[:third]):
+        return ""
+    return f"(mode 'max'), shown a loss that falls from {shown[0]:.3g} to {shown[-1]:.3g}"
 
 
 def _endless(course: Course) -> Iterator[Finding]:

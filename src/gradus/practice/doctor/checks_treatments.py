@@ -103,8 +103,10 @@ def treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> It
         if patient is None:
             continue
         many = treatment.words.startswith("trained five")
-        steps = None if many or treatment.words.endswith("batches") else len(course.base.losses)
-        limit = min(left, max(2.0, (6 if many else 1.6) * course.base.seconds))
+        cut = course.base.finite and not many and not treatment.words.endswith("batches")
+        steps = len(course.base.losses) if cut else None
+        usual = (6 if many else 1.6) * course.base.seconds if course.base.finite else 0.15 * left
+        limit = min(left, max(2.0, usual))
         trial = run_trial(patient, seconds=limit, steps=steps, judge=course.judge)
         if trial.error or not trial.finite:
             course.treated.append({"treatment": treatment.words, "skill": None, "gain": None})

@@ -377,7 +377,8 @@ def _last_layer(patient: Patient, batch: Any, output: Tensor) -> Iterator[Findin
     network.eval()
     if not isinstance(first, Tensor) or first.shape != output.shape or not first.is_floating_point():
         return
-    zeros = ((first == 0) & (second != 0)).double().mean()
+    whole = (first == 0).reshape(len(first), -1).all(1)  # all that is hidden was dropped, not the outputs
+    zeros = ((first == 0) & (second != 0))[~whole].double().mean()
     if float(zeros) > 0.02 and float((output == 0).double().mean()) < 0.01:
         share = float((first == 0).double().mean())
         yield Finding(

@@ -14,6 +14,7 @@ from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import (
     Task,
     answers_in,
+    by_draws,
     by_weights,
     loss_kind,
     task_of,
@@ -91,6 +92,7 @@ class Judge:
                     task = with_ignored(task, patient.criterion, output, patient.target(batches[0]))
                     if task.kind == "classes" and not task.sequence:
                         task = by_weights(task, patient.criterion, output, _counts(patient, batches))
+                        task = by_draws(task, patient.train.rows(ROWS)[-1], _counts(patient, batches))
                 elif found := answers_in(output, patient.target(batches[0])):
                     return cls(task_of(found[0], patient.target(batches[0])), batches)._begun(patient)
         judge = cls(task, batches)

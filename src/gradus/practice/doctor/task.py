@@ -19,6 +19,7 @@ __all__ = [
     "OutputKind",
     "Task",
     "answers_in",
+    "by_draws",
     "by_weights",
     "loss_kind",
     "output_kind",
@@ -246,6 +247,19 @@ def by_weights(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, coun
         return task
     before, after = (float((c.max() / c.min()).log()) for c in (counts, counts * sizes))
     return replace(task, balanced=after < 0.6 * before)
+
+
+def by_draws(task: Task, drawn: Tensor, counts: Tensor) -> Task:
+    """Return the task, balanced where training draws rare classes far more often than validation holds them."""
+    if task.balanced or task.kind != "classes" or task.sequence or task.classes < 3 or drawn.is_floating_point():
+        return task
+    if len(counts) < task.classes or drawn.numel() < 20 * task.classes or int(drawn.min()) < 0:
+        return task
+    ours, theirs = torch.bincount(drawn.reshape(-1)).double(), counts.double()
+    if len(ours) != len(theirs) or float(ours.min()) == 0 or float(theirs.min()) == 0:
+        return task
+    before, after = (float((c.max() / c.min()).log()) for c in (theirs, ours))
+    return replace(task, balanced=before > math.log(4) and after < 0.4 * before)
 
 
 def with_ignored(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, target: Tensor) -> Task:

@@ -157,7 +157,7 @@ def _reinitialized(patient: Patient) -> Patient:
             reset()
             continue
         for p in own:
-            if p.ndim == 2 and p.numel() > 8 and _loose_factor(p) > 0.45:
+            if p.ndim == 2 and p.numel() > 8 and (_loose_factor(p) > 0.45 or _one_sign(p)):
                 nn.init.xavier_uniform_(p)
     return patient
 
@@ -170,6 +170,12 @@ def _loose_factor(p: Tensor) -> float:
     """Return how far the spread of a matrix is from Glorot's, as the log of a factor."""
     usual = (2 / (p.shape[0] + p.shape[1])) ** 0.5
     return _log(float(p.detach().double().pow(2).mean().sqrt()) / usual)
+
+
+def _one_sign(p: Tensor) -> bool:
+    """Whether many weights that differ are all positive: they add up what should cancel."""
+    size = float(p.detach().double().pow(2).mean().sqrt())
+    return p.numel() > 30 and float(p.detach().min()) >= 0 and float(p.detach().std()) > 0.01 * size
 
 
 def strange_weights(patient: Patient) -> float:
@@ -188,8 +194,7 @@ def strange_weights(patient: Patient) -> float:
                 worst = max(worst, float(size.clamp_min(1e-12).log10()) * 0.8 + 0.3)
             elif known and p.ndim > 1 and p.numel() > 8 and float(size) > 0:  # zero may be meant
                 worst = max(worst, _log(float(size) * p[0].numel() ** 0.5) - 0.45)
-                if float(p.detach().min()) >= 0 and float(p.detach().std()) > 0.01 * float(size) and p.numel() > 30:
-                    worst = max(worst, 0.6)  # weights of one sign add up what should cancel
+                worst = max(worst, 0.6 * _one_sign(p))
     return max(0.0, worst)
 
 
@@ -199,7 +204,7 @@ def loose_weights(patient: Patient) -> float:
     for module in patient.network.modules():
         if not callable(getattr(module, "reset_parameters", None)):
             found = [p for p in module.parameters(recurse=False) if p.ndim == 2 and p.numel() > 8]
-            worst = max([worst, *(_loose_factor(p) - 0.45 for p in found)])
+            worst = max([worst, *(_loose_factor(p) - 0.45 for p in found), *(0.9 * _one_sign(p) for p in found)])
     return worst
 
 

@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +31,8 @@ class Trial:
         At the end of each epoch: step, mean training loss, skill and loss on validation rows.
     rates : list of float
         Learning rate at each step.
+    plateaus : list of tuple
+        Mode and number of each call of a schedule that waits for a plateau.
     error : str
         What the user's program raised, and empty where it raised nothing.
     complete : bool
@@ -42,6 +44,7 @@ class Trial:
     losses: list[float] = field(default_factory=list)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    plateaus: list[tuple[str, float]] = field(default_factory=list)
     error: str = ""
     exception: BaseException | None = None
     complete: bool = False
@@ -120,7 +123,7 @@ def run_trial(
 
     handle = patient.network.register_forward_pre_hook(note)
     try:
-        with quiet():
+        with quiet(), _plateaus(trial):
             for epoch in range(patient.epochs):
                 patient.network.train()
                 over = False
@@ -159,6 +162,24 @@ def run_trial(
     return trial
 
 
+@contextmanager
+def _plateaus(trial: Trial) -> Iterator[None]:
+    """Hear what schedules that wait for a plateau are shown, and which way they take for better."""
+    kind = torch.optim.lr_scheduler.ReduceLROnPlateau
+    plain = kind.step
+
+    def step(self: Any, metrics: Any, *arguments: Any, **named: Any) -> Any:
+        with suppress(TypeError, ValueError, RuntimeError):
+            trial.plateaus.append((self.mode, float(metrics)))
+        return plain(self, metrics, *arguments, **named)
+
+    kind.step = step  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        kind.step = plain  # type: ignore[method-assign]
+
+
 def _listening(patient: Patient, heard: list[float]) -> Patient:
     """Return the patient with losses that are overheard, whatever the user's own step makes of them."""
 
@@ -173,8 +194,9 @@ def _listening(patient: Patient, heard: list[float]) -> Patient:
                 number = as_scalar(value)
             except GradusError:
                 return value
-            if torch.is_grad_enabled():
-                heard.append(float(number.detach()))
+            with suppress(RuntimeError):  # of a row under vmap no number can be told
+                if torch.is_grad_enabled():
+                    heard.append(float(number.detach()))
             return value
 
         return heard_of
