@@ -460,7 +460,7 @@ def _table(train: Tensor, valid: Tensor) -> tuple[np.ndarray, np.ndarray] | None
     if train.is_floating_point() and train.ndim == valid.ndim == 3 and train.shape[1:] != valid.shape[1:]:
         shape = [min(a, b) for a, b in zip(train.shape[1:], valid.shape[1:], strict=True)]  # series of other lengths
         train, valid = (t[:, : shape[0], : shape[1]] for t in (train, valid))
-    flat = [t.detach().cpu().double().reshape(len(t), -1).numpy() for t in (train, valid)]
+    flat: list[Any] = [t.detach().cpu().double().reshape(len(t), -1).numpy() for t in (train, valid)]
     if flat[0].shape[1] != flat[1].shape[1] and train.is_floating_point():
         return None
     if not all(np.isfinite(array).all() for array in flat):
