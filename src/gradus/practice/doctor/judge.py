@@ -472,8 +472,8 @@ def _table(train: Tensor, valid: Tensor) -> tuple[np.ndarray, np.ndarray] | None
     if min(array.min() for array in flat) < 0:
         return None
     if top > WORDS:  # only the commonest are counted
-        names, counts = np.unique(flat[0], return_counts=True)
-        kept = np.sort(names[np.argsort(-counts)[: WORDS - 1]])
+        names, often = np.unique(flat[0], return_counts=True)
+        kept = np.sort(names[np.argsort(-often)[: WORDS - 1]])
         places = [np.searchsorted(kept, array).clip(0, len(kept) - 1) for array in flat]
         flat = [np.where(kept[place] == array, place, len(kept)) for place, array in zip(places, flat, strict=True)]
         top = len(kept) + 1
