@@ -254,6 +254,32 @@ def test_wrong_labels_show_within_training_rows_only():
     assert min(clean.train, clean.across) > 0.85 and abs(clean.train - clean.across) < 0.1
 
 
+class Bag(nn.Module):
+    """Texts laid end to end, and where each begins."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.last = nn.EmbeddingBag(17, 8), nn.Linear(8, 10)
+
+    def forward(self, texts):
+        return self.last(self.table(*texts))
+
+
+def laid_end_to_end(rows):
+    ids = torch.cat([x for x, _ in rows])
+    return (ids, torch.arange(len(rows)) * len(rows[0][0])), torch.tensor([int(y) for _, y in rows])
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_texts_laid_end_to_end_in_the_order_of_their_labels(in_order):
+    (x, y), _ = digits()
+    order = y.argsort() if in_order else torch.arange(len(y))
+    rows = [((16 * x[i]).long(), y[i]) for i in order]
+    loaders = [DataLoader(r, batch_size=20, collate_fn=laid_end_to_end) for r in (rows, rows[:100])]
+    found = check_data(patient(Bag(), loaders), Task("classes", 1, 10))
+    assert [f.place for f in found if f.cause == "label_order"] == ["train"] * in_order
+
+
 def test_validation_classes_that_training_has_none_of():
     (x, y), (x_val, y_val) = digits()
     first, rest = y < 7, y_val >= 5

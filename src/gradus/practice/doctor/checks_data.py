@@ -39,11 +39,13 @@ def check_data(patient: Patient, task: Task) -> Iterator[Finding]:
         yield from _leaking(train, valid)
         yield from check_prepared(train[0], valid[0], draws(patient.train))
     if len(train) > 1 and len(train[0]) == len(train[-1]):
-        yield from _sorted(patient, train[-1], task)
+        yield from _sorted(patient, _labels(patient) if patient.train.loader is not None else train[-1], task)
         if len(valid) > 1:
             yield from _unseen_classes(train[-1], valid[-1], task)
         yield from _given_away(train[0], train[-1], task)
         yield from _wiped(train[0], train[-1], task)
+    elif len(train) > 1 and patient.train.loader is not None:  # such as texts laid end to end, and where each begins
+        yield from _sorted(patient, _labels(patient), task)
 
 
 @torch.no_grad()
@@ -309,6 +311,17 @@ def _roughness(x: Tensor) -> float:
     return (float((down**2).mean()) + float((across**2).mean())) / max(spread, 1e-12)
 
 
+def _labels(patient: Patient) -> Tensor:
+    """Return the targets of an epoch of a loader, as they come; up to as many as are looked at elsewhere."""
+    found: list[Tensor] = []
+    for batch in patient.train.batches():
+        parts = parts_of(batch)
+        if not parts or parts[-1].ndim != 1 or sum(map(len, found)) >= ROWS:
+            break
+        found.append(parts[-1])
+    return torch.cat(found)[:ROWS] if found else torch.zeros(0)
+
+
 def _sorted(patient: Patient, target: Tensor, task: Task) -> Iterator[Finding]:
     """Rows that come in the order of their labels, in which a loop that does not shuffle would see them."""
     if task.sequence or target.ndim != 1 or len(target) < 20:
@@ -322,7 +335,7 @@ def _sorted(patient: Patient, target: Tensor, task: Task) -> Iterator[Finding]:
         return
     seen = f"the label changes {changes} times in {len(values)} rows; about {expected * (len(values) - 1):.0f} expected"
     loads = patient.train.loader is not None
-    again = patient.train.rows(ROWS)[-1] if loads else target
+    again = _labels(patient) if loads else target
     if torch.equal(again, target) and not (loads and _spread_out(patient, values)):
         yield Finding("label_order", "train", seen, 0.9 if loads else 0.4)
 
