@@ -15,7 +15,7 @@ from gradus.practice.doctor.checks_loading import draws
 from gradus.practice.doctor.checks_prepared import check_prepared
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, parts_of
-from gradus.practice.doctor.task import Task
+from gradus.practice.doctor.task import Task, turns
 
 __all__ = ["check_data"]
 
@@ -110,8 +110,7 @@ def _constant(inputs: Tensor) -> Iterator[Finding]:
         share = float(counts.max() / counts.sum())
         if share > 0.97 and len(values) <= 3:
             seen = f"{share:.1%} of all pixels are {float(values[counts.argmax()]):.3g}; {len(values)} values occur"
-            others = (flat[:200] != values[counts.argmax()]).double().mean(1)
-            blank = float((others < 0.003).double().mean())
+            blank = _blank(flat, values[counts.argmax()])
             seen += f", and {blank:.0%} of the pictures hold next to nothing else" if blank > 0.3 else ""
             yield Finding("constant_inputs", "train inputs", seen, 0.85 if blank > 0.3 else 0.48)
 
@@ -329,8 +328,7 @@ def _sorted(patient: Patient, target: Tensor, task: Task) -> Iterator[Finding]:
     values = target.double()
     if len(values.unique()) > 50 or len(values.unique()) < 2:
         return
-    changes = int((values[1:] != values[:-1]).sum())
-    expected = float(sum((values == v).double().mean() * (1 - (values == v).double().mean()) for v in values.unique()))
+    changes, expected = turns(values)
     if changes > 0.1 * expected * (len(values) - 1):
         return
     seen = f"the label changes {changes} times in {len(values)} rows; about {expected * (len(values) - 1):.0f} expected"

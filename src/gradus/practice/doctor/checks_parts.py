@@ -12,7 +12,7 @@ from torch import Tensor
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.judge import is_rare, reference_skill
 from gradus.practice.doctor.patient import Patient, Source
-from gradus.practice.doctor.task import Task
+from gradus.practice.doctor.task import Task, turns
 
 __all__ = ["Parts", "check_parts", "skill_of_parts"]
 
@@ -47,10 +47,7 @@ def _source(rows: tuple[Tensor, ...], name: str) -> Source:
 
 def _best(patient: Patient, task: Task, train: tuple[Tensor, ...], valid: tuple[Tensor, ...]) -> float:
     asked = replace(patient, train=_source(train, "train"), valid=_source(valid, "valid"))
-    try:
-        found = [v for v in reference_skill(asked, task).values() if math.isfinite(v)]
-    except (ValueError, RuntimeError, IndexError):  # rows of a form that no simple model takes
-        return math.nan
+    found = [v for v in reference_skill(asked, task).values() if math.isfinite(v)]
     return max(found) if found else math.nan
 
 
@@ -77,9 +74,8 @@ def _mixed(rows: tuple[Tensor, ...], task: Task) -> tuple[Tensor, ...]:
     target = rows[-1].reshape(len(rows[-1]), -1)
     if task.kind not in ("classes", "binary") or target.shape[1] != 1:
         return rows
-    shares = target.unique(return_counts=True)[1].double() / len(target)
-    expected = float(1 - (shares**2).sum()) * len(target)
-    if int((target[1:] != target[:-1]).sum()) > 0.3 * expected:
+    changes, by_chance = turns(target)
+    if changes > 0.3 * by_chance * len(target):
         return rows
     order = torch.randperm(len(target), generator=torch.Generator().manual_seed(0))
     return tuple(part[order] for part in rows)

@@ -115,9 +115,8 @@ def _renumbered(train: Tensor, valid: Tensor) -> Iterator[Finding]:
             continue  # no numbering without gaps
         p, q = a / a.sum(), b / b.sum()
         chance = 0.4 * float((p * (1 - p) * (1 / len(ours) + 1 / len(theirs))).clamp_min(0).sqrt().sum())
-        apart = 0.5 * float((p - q).abs().sum())
-        named = 0.5 * float((p.sort().values - q.sort().values).abs().sum())
-        uneven = 0.5 * float((p - 1 / top).abs().sum())
+        apart, named = _apart(p, q), _apart(p.sort().values, q.sort().values)
+        uneven = _apart(p, torch.full_like(p, 1 / top))
         if apart > max(0.25, 4 * chance) and named < max(0.05, 1.3 * chance) and uneven > 0.25:
             seen = (
                 f"shares of its {top} kinds differ by {apart:.0%} between training and validation, and by {named:.0%} "
@@ -140,19 +139,15 @@ def _other_codes(train: Tensor, valid: Tensor) -> Iterator[Finding]:
     one, other, theirs = (_used(part, size) for part in (train[half], train[~half], valid))
     if min(float(part.sum()) for part in (one, other)) < 200:
         return
-    empty = [float(_used(row[None], size).sum() == 0) for row in valid[:200]]
-    if (
-        sum(empty) > 0.5 * len(empty)
-        and sum(float(_used(row[None], size).sum() == 0) for row in train[:200]) < 0.05 * 200
-    ):
-        seen = f"{sum(empty) / len(empty):.0%} of the validation sequences hold a single code"
+    ours, empty = (~_inside(part[:200]).any(1) for part in (train, valid))
+    share = float(empty.double().mean())
+    if share > 0.5 and int(ours.sum()) < 0.05 * 200:
+        seen = f"{share:.0%} of the validation sequences hold a single code"
         yield Finding("inconsistent_preparation", "train and valid", f"{seen}, next to none of the training ones", 0.88)
         return
     if float(theirs.sum()) < 200:
         return
-    apart, chance = (
-        0.5 * float((a / a.sum() - b / b.sum()).abs().sum()) for a, b in ((one + other, theirs), (one, other))
-    )
+    apart, chance = (_apart(a / a.sum(), b / b.sum()) for a, b in ((one + other, theirs), (one, other)))
     if apart > 0.5 and apart > 3 * chance:
         seen = f"{apart:.0%} of the codes would have to change for validation to hold the same as training"
         yield Finding("inconsistent_preparation", "train and valid", f"{seen} (halves of training: {chance:.0%})", 0.85)
@@ -188,12 +183,21 @@ def _ranked_alike(one: Tensor, other: Tensor) -> float:
     return found if np.isfinite(found) else 0.0
 
 
+def _apart(p: Tensor, q: Tensor) -> float:
+    """Return the share of one distribution that has to move for it to be the other."""
+    return 0.5 * float((p - q).abs().sum())
+
+
 def _used(rows: Tensor, size: int) -> Tensor:
     """Return how often each code occurs, without the runs of one code at the ends of rows, as padding makes them."""
-    kept = torch.zeros(size, dtype=torch.float64)
+    return torch.bincount(rows[_inside(rows)].long(), minlength=size).double()
+
+
+def _inside(rows: Tensor) -> Tensor:
+    """Return which places of rows lie in no run of one code at an end."""
     inside = torch.ones_like(rows, dtype=torch.bool)
     for part, edge in ((rows, rows[:, :1]), (rows.flip(1), rows[:, -1:])):
         run = (part == edge).cumprod(1).bool()
         run &= run.sum(1, keepdim=True) > 1
         inside &= ~(run if part is rows else run.flip(1))
-    return kept.index_add_(0, rows[inside].reshape(-1).long(), torch.ones(int(inside.sum()), dtype=torch.float64))
+    return inside

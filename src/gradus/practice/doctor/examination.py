@@ -195,8 +195,7 @@ def _stages(
     try:
         judge = Judge.of(fresh())
         task = judge.task = each(lambda: _unlabelled(fresh(), judge.task, batch))
-        if task.kind != "other" and not _one_answer(fresh(), batch):
-            task = Task("other")  # only the judge knows which part of the output is the answer
+        task = Task("other") if judge.parted else task
     except GradusError:
         raise
     except Exception as error:  # of the loss on the output: the checks of wiring may know why
@@ -304,12 +303,6 @@ def _unlabelled(patient: Patient, task: Task, batch: Any) -> Task:
     except Exception:  # a program that fails is told so elsewhere
         return task
     return replace(task, ignored=tuple(sorted({*task.ignored, *here})))
-
-
-@torch.no_grad()
-def _one_answer(patient: Patient, batch: Any) -> bool:
-    """Whether the network's output is one tensor."""
-    return isinstance(patient.network.eval() and patient.forward(batch), torch.Tensor)
 
 
 def _asked_of(patient: Patient, batch: Any) -> Task:

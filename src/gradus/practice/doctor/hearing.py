@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-__all__ = ["StepWatch", "clipping_by", "heard"]
+__all__ = ["StepWatch", "clipping_by", "gradient_norm", "heard"]
 
 
 @dataclass
@@ -123,6 +123,12 @@ def _clearing(watch: StepWatch, cleared: set[int], plain: Callable[..., Any]) ->
     return zero_grad
 
 
+def gradient_norm(parameters: Iterable[Tensor]) -> float:
+    """Return the norm of all gradients together; 0 where there are none."""
+    found = [p.grad.norm() for p in parameters if p.grad is not None]
+    return float(torch.stack(found).norm()) if found else 0.0
+
+
 @contextmanager
 def clipping_by(other: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
     """Exchange the functions of torch that clip gradients, each for what ``other`` makes of it."""
@@ -145,8 +151,7 @@ def heard(watch: StepWatch, network: nn.Module) -> Iterator[None]:
     inside = [False]
 
     def norm() -> float:
-        found = [p.grad.norm() for p in parameters if p.grad is not None]
-        return float(torch.stack(found).norm()) if found else 0.0
+        return gradient_norm(parameters)
 
     children = {n: [p for p in c.parameters() if p.requires_grad] for n, c in network.named_children()}
     chain = _Chain(network)

@@ -55,6 +55,8 @@ class Judge:
         Whether outputs are raw scores of numbers from 0 to 1, which the loss squashes itself.
     turnable : bool
         Whether the loss is of no known kind, so that large outputs may mean small targets, as distances and risks do.
+    parted : bool
+        Whether outputs have several parts, and only the judge knows which of them is the answer.
     """
 
     task: Task
@@ -64,6 +66,7 @@ class Judge:
     linked: bool = False
     squashed: bool = False
     turnable: bool = False
+    parted: bool = False
 
     @classmethod
     def of(cls, patient: Patient) -> Judge:
@@ -94,7 +97,7 @@ class Judge:
                         task = by_weights(task, patient.criterion, output, _counts(patient, batches))
                         task = by_draws(task, patient.train.rows(ROWS)[-1], _counts(patient, batches))
                 elif found := answers_in(output, patient.target(batches[0])):
-                    return cls(task_of(found[0], patient.target(batches[0])), batches)._begun(patient)
+                    return cls(task_of(found[0], patient.target(batches[0])), batches, parted=True)._begun(patient)
         judge = cls(task, batches)
         if task.kind in ("numbers", "reconstruction", "binary") and patient.criterion is not None:
             kind = loss_kind(patient.criterion, output, patient.target(batches[0]), task)
@@ -301,9 +304,17 @@ def _compared(output: Tensor, target: Tensor, task: Task) -> tuple[Tensor, Tenso
 def reference_skill(patient: Patient, task: Task, limit: int = 1500) -> dict[str, float]:
     """Return the skill of simple models on the same rows: what the data make possible at little cost.
 
-    Linear and trees on flattened inputs; for a target a token, the commonest one after the same token and the same two.
-    Nothing for tasks without a target.
+    Linear and trees on flattened inputs; for a target a token, the commonest one after the same token and the same two;
+    for users, films and the like, their means. Nothing for tasks without a target, and for rows of a form that no
+    simple model takes.
     """
+    try:
+        return _referred(patient, task, limit)
+    except (ValueError, RuntimeError, IndexError):
+        return {}
+
+
+def _referred(patient: Patient, task: Task, limit: int) -> dict[str, float]:
     if patient.valid is None or task.kind not in ("classes", "binary", "soft", "numbers"):
         return {}
     train, valid = patient.train.rows(limit), patient.valid.rows(ROWS)
@@ -359,7 +370,7 @@ def _by_names(patient: Patient, inputs: tuple[Tensor, ...], task: Task) -> dict[
     spread = float(((y_val - y_val.mean()) ** 2).sum())
     if task.kind == "numbers":
         return {"means": 1 - float(((answer - y_val) ** 2).sum()) / max(spread, 1e-12)}
-    if is_rare([patient.valid.rows(ROWS)[-1]], task):
+    if is_rare([y_val], task):
         return {"means": ranking_skill(answer.numpy(), y_val.numpy())}
     middle = float(y.max() + y.min()) / 2
     return {"means": _above_common(((answer > middle) == (y_val > middle)).numpy(), y_val.numpy())}

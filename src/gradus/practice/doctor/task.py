@@ -25,6 +25,7 @@ __all__ = [
     "output_kind",
     "task_of",
     "told_by_loss",
+    "turns",
     "with_ignored",
 ]
 
@@ -245,7 +246,7 @@ def by_weights(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, coun
     sizes, counts = gradient.norm(dim=1).double(), counts[:n].double()
     if not bool((sizes > 0).all()) or float(counts.min()) == 0 or float(sizes.max() / sizes.min()) < 2:
         return task
-    before, after = (float((c.max() / c.min()).log()) for c in (counts, counts * sizes))
+    before, after = _unevenness(counts), _unevenness(counts * sizes)
     return replace(task, balanced=after < 0.6 * before)
 
 
@@ -258,8 +259,19 @@ def by_draws(task: Task, drawn: Tensor, counts: Tensor) -> Task:
     ours, theirs = torch.bincount(drawn.reshape(-1)).double(), counts.double()
     if len(ours) != len(theirs) or float(ours.min()) == 0 or float(theirs.min()) == 0:
         return task
-    before, after = (float((c.max() / c.min()).log()) for c in (theirs, ours))
+    before, after = _unevenness(theirs), _unevenness(ours)
     return replace(task, balanced=before > math.log(4) and after < 0.4 * before)
+
+
+def _unevenness(counts: Tensor) -> float:
+    """Return how many times the largest is the smallest, as a logarithm."""
+    return float((counts.max() / counts.min()).log())
+
+
+def turns(labels: Tensor) -> tuple[int, float]:
+    """Return how often neighbours have other labels, and the share of neighbours that would by chance."""
+    shares = labels.unique(return_counts=True)[1].double() / len(labels)
+    return int((labels[1:] != labels[:-1]).sum()), float(1 - (shares**2).sum())
 
 
 def with_ignored(task: Task, loss: Callable[[Any, Any], Any], output: Tensor, target: Tensor) -> Task:

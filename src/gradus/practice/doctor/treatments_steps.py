@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gradus.practice.doctor.hearing import clipping_by
+from gradus.practice.doctor.hearing import clipping_by, gradient_norm
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import LossKind, OutputKind, Task, answers_in, loss_kind, output_kind, task_of
 
@@ -116,13 +116,13 @@ def clipped(patient: Patient) -> float:
 
     def told(function: Callable[..., Any]) -> Callable[..., Any]:
         def clip(*arguments: Any, **named: Any) -> Any:
-            before = _norm(patient)
+            before = gradient_norm(patient.network.parameters())
             size = function(*arguments, **named)
             if isinstance(size, Tensor):  # of a norm; clipping by value tells none
                 most = named.get("max_norm", arguments[1] if len(arguments) > 1 else 1.0)
                 calls.append(float(most) / max(float(size), 1e-12))
             elif before > 0:
-                calls.append(0.2 * _norm(patient) / before)
+                calls.append(0.2 * gradient_norm(patient.network.parameters()) / before)
             return size
 
         return clip
@@ -134,11 +134,6 @@ def clipped(patient: Patient) -> float:
     except Exception:  # a step that cannot be taken alone
         return 0.0
     return 0.8 if calls and min(calls) < 0.02 else 0.0
-
-
-def _norm(patient: Patient) -> float:
-    found = [p.grad.norm() for p in patient.network.parameters() if p.grad is not None]
-    return float(torch.stack(found).norm()) if found else 0.0
 
 
 class _Cuts(TorchFunctionMode):
@@ -204,22 +199,19 @@ def tables_at_one(patient: Patient) -> float:
 # -- the loss --------------------------------------------------------------------------------------------------------
 
 
-@torch.no_grad()
-def _output(patient: Patient) -> Any:
-    patient.network.eval()
-    return patient.forward(patient.train.first())
-
-
-def _asked(patient: Patient) -> tuple[Task, Tensor, Tensor] | None:
+def _asked(patient: Patient) -> tuple[Task, Tensor, Tensor, bool] | None:
+    """Return the task, the answer to a batch, its target, and whether the output has other parts as well."""
     batch = patient.train.first()
     if patient.criterion is None:
         return None
-    target = patient.target(batch)
-    found = answers_in(_output(patient), target)
+    patient.network.eval()
+    with torch.no_grad():
+        output, target = patient.forward(batch), patient.target(batch)
+    found = answers_in(output, target)
     if not found or not isinstance(target, Tensor):
         return None
-    output = found[0]
-    return task_of(output, target, patient.inputs(batch)[0]), output, target
+    several = not isinstance(output, Tensor)
+    return task_of(found[0], target, patient.inputs(batch)[0]), found[0], target, several
 
 
 def plain_loss(patient: Patient) -> Patient | None:
@@ -232,8 +224,7 @@ def plain_loss(patient: Patient) -> Patient | None:
     found = _asked(patient)
     if found is None or len(patient.optimizers) != 1 or patient.criterion is None:
         return None
-    task, output, target = found
-    several = not isinstance(_output(patient), Tensor)
+    task, output, target, several = found
     wants = "other" if several else loss_kind(patient.criterion, output, target, task)
     usual = _usual(task, output_kind(output, task), wants, output, target)
     if usual is None:
