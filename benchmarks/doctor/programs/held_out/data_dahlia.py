@@ -1,4 +1,4 @@
-"""Further slices of real data, read as `data` does: spoken digits, cut-out objects, novels, genres, faces, molecules."""
+"""Further slices of real data, read as `data` does: spoken digits, cut-out objects, novels, genres, faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from loaders import _home
 
-__all__ = ["austen", "cutouts", "faces", "genres", "molecules", "spoken", "stamps"]
+__all__ = ["austen", "cutouts", "faces", "genres", "molecules", "paragraphs", "spoken", "stamps"]
 
 FRAME = 4096  # samples a frame of the recording
 SPEAKERS = ("george", "jackson", "theo")
@@ -246,3 +246,12 @@ def genres(films: int = 1500, least: int = 60) -> tuple[np.ndarray, np.ndarray, 
     flags = frame["genres"].str.get_dummies("|")
     flags = flags[[c for c in flags if flags[c].sum() >= least]]
     return grid, flags.to_numpy(np.float32), list(flags)
+
+
+def paragraphs(languages: tuple[str, ...]) -> list[tuple[str, int, int]]:
+    """Paragraphs of one declaration in several languages (ISO 639-3): text, number of the language, section."""
+    frame = _tsv("text", "udhr.tsv.gz")
+    frame = frame[frame["iso6393"].isin(languages)]
+    frame = frame[frame["code"].isin(frame.groupby("iso6393")["code"].first())]
+    number = {name: i for i, name in enumerate(languages)}
+    return [(t, number[a], int(s)) for t, a, s in zip(frame["text"], frame["iso6393"], frame["section"], strict=True)]
