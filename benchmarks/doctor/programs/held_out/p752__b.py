@@ -21,8 +21,10 @@ class Cutouts(Dataset):
         if self.augment:
             if random.random() < 0.5:
                 image = image.flip(-1)
-            if random.random() < 0.5:
-                image = image.flip(-2)
+                mask = mask.flip(-1)
+            down, right = random.randint(-4, 4), random.randint(-4, 4)
+            image = image.roll((down, right), (-2, -1))
+            mask = mask.roll((down, right), (-2, -1))
         return image, mask
 
 

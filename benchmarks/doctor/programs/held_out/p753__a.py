@@ -24,7 +24,7 @@ class CharRNN(nn.Module):
     def __init__(self, vocab, emb=24, hidden=96):
         super().__init__()
         self.emb = nn.Embedding(vocab, emb)
-        self.lstm = nn.LSTM(emb, hidden, num_layers=1, batch_first=True)
+        self.lstm = nn.LSTM(emb, hidden, num_layers=1)
         self.fc = nn.Linear(hidden, vocab)
 
     def forward(self, x):          # (batch, seq)

@@ -41,8 +41,8 @@ def build(seed=0):
     net = Backbone(10)
     pretrain(net, prep(x), torch.from_numpy(y))
 
-    optimizer = torch.optim.SGD(net.parameters(), lr=3e-3, momentum=0.9)
     net.fc = nn.Linear(net.fc.in_features, 10)
+    optimizer = torch.optim.SGD(net.parameters(), lr=3e-3, momentum=0.9)
 
     x, y, xv, yv = mnist(1000, 1000)
     return {

@@ -13,7 +13,7 @@ class Config:
     dropout: float = 0.3
     batch_size: int = 20
     epochs: int = 15
-    lr: float = 4e-2
+    lr: float = 2e-3
 
 
 class SpeechNet(nn.Module):

@@ -27,7 +27,7 @@ class Pairs(Dataset):
 
     def __getitem__(self, k):
         i, j, same = self.items[k]
-        return torch.stack([self.x[i], self.x[j]]), torch.tensor(1 - same)
+        return torch.stack([self.x[i], self.x[j]]), torch.tensor(same)
 
 
 class Embedding(nn.Module):

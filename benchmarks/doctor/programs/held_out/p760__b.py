@@ -34,7 +34,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
 
     def _forward(self, batch: Any, update: bool) -> tuple[Tensor, Tensor]:
-        self.model.train(update)
+        self.model.train()
         images, labels = batch
         with torch.set_grad_enabled(update):
             logits = self.model(images)

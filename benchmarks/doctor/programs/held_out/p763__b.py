@@ -18,8 +18,8 @@ class Utterances(Dataset):
 
     def __getitem__(self, i):
         mel = self.frames[i]
-        mel = (mel - mel.mean(0)) / 3
         if self.training:
+            mel = (mel - mel.mean(0)) / 3
             mel = mel * (1 + 0.1 * torch.randn(()))
         return mel, self.target[i]
 

@@ -6,6 +6,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 from data import cifar
 
+CIFAR_MEAN = torch.tensor([0.4914, 0.4822, 0.4465]).numpy()
+CIFAR_STD = torch.tensor([0.2470, 0.2435, 0.2616]).numpy()
+
 
 class ConvNet(nn.Module):
     def __init__(self):
@@ -28,9 +31,8 @@ class ConvNet(nn.Module):
 
 def to_torch(images, labels):
     images = images.astype("float32") / 255.0
-    mean, std = images.mean(axis=(0, 1, 2)), images.std(axis=(0, 1, 2))
-    images = (images - mean) / std
-    images = images.reshape(-1, 3, 32, 32)
+    images = (images - CIFAR_MEAN) / CIFAR_STD
+    images = images.transpose(0, 3, 1, 2)
     return torch.tensor(images), torch.tensor(labels)
 
 

@@ -36,7 +36,8 @@ class Fit:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         self.steps += 1
-        self.scheduler.step()
+        if self.steps % self.steps_per_epoch == 0:
+            self.scheduler.step()
 
 
 def windows(ids):

@@ -36,8 +36,7 @@ class Fit:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         self.steps += 1
-        if self.steps % self.steps_per_epoch == 0:
-            self.scheduler.step()
+        self.scheduler.step()
 
 
 def windows(ids):

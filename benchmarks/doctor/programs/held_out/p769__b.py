@@ -28,7 +28,7 @@ class Block(nn.Module):
 class BassGPT(nn.Module):
     def __init__(self, n_notes, block=32, d=48, heads=4, layers=2):
         super().__init__()
-        visible = torch.tril(torch.ones(block, block))
+        visible = torch.tril(torch.ones(block, block, dtype=torch.bool))
         self.note = nn.Embedding(n_notes, d)
         self.place = nn.Embedding(block, d)
         self.blocks = nn.Sequential(*[Block(d, heads, visible) for _ in range(layers)])

@@ -21,7 +21,7 @@ class Stamps(Dataset):
         rgba = self.rgba[i].astype(np.float32)
         alpha = rgba[..., 3:] / 255
         image = rgba[..., :3] * alpha + 255 * (1 - alpha)  # on white paper
-        image = (image / 255 - IMAGENET_MEAN) / IMAGENET_STD
+        image = (image - IMAGENET_MEAN) / IMAGENET_STD
         return torch.from_numpy(image.transpose(2, 0, 1).copy()), int(self.drawer[i])
 
 

@@ -64,8 +64,8 @@ def make_step(opt_d):
 def obedience(net, valid):
     net.eval()
     labels, real = valid
-    torch.manual_seed(0)
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
         fake = net.g(labels)
     means = torch.stack([real[labels == c].mean(0) for c in range(10)])
     return float((torch.cdist(fake, means).argmin(1) == labels).float().mean())
