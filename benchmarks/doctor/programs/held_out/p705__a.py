@@ -46,7 +46,7 @@ def build(seed=0):
         "loss": nn.BCEWithLogitsLoss(pos_weight=(1 - share) / share),
         "train": (x[:N_TRAIN], y[:N_TRAIN]),
         "valid": (x[N_TRAIN:], y[N_TRAIN:]),
-        "optimizer": torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
-        "batch_size": 64,
-        "epochs": 15,
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9),
+        "batch_size": 32,
+        "epochs": 20,
     }

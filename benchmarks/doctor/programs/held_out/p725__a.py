@@ -21,7 +21,7 @@ def build(seed=0):
         "loss": nn.CrossEntropyLoss(label_smoothing=0.05),
         "train": (x[:n], y[:n]),
         "valid": (x[n:], y[n:]),
-        "optimizer": torch.optim.SGD(model.parameters(), lr=5e-5),
+        "optimizer": torch.optim.SGD(model.parameters(), lr=3e-5),
         "batch_size": 16,
-        "epochs": 150,
+        "epochs": 300,
     }

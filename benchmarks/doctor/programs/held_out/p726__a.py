@@ -33,4 +33,4 @@ def build(seed=0):
     x = (x - x[:160].mean(0)) / x[:160].std(0)
     model = TiedAutoencoder()
     return dict(network=model, loss=nn.MSELoss(), train=(x[:160], x[:160]), valid=(x[160:], x[160:]),
-                optimizer=torch.optim.AdamW(model.parameters(), lr=3e-3), batch_size=16, epochs=60)
+                optimizer=torch.optim.AdamW(model.parameters(), lr=3e-3), batch_size=16, epochs=120)
