@@ -10,7 +10,7 @@ RATIO = 8
 
 
 def read(seed):
-    df = table("ticdata_caravan").sample(n=9000, random_state=seed)
+    df = table("ticdata_caravan").sample(n=9800, random_state=seed)
     for name in df.columns[:-1]:
         if not pd.api.types.is_numeric_dtype(df[name]):
             df[name] = df[name].astype("category").cat.codes.astype("float32")
@@ -43,11 +43,11 @@ def build(seed=0):
         z = ((part - mean) / std).drop(columns="CARAVAN").clip(-8, 8)
         x = torch.tensor(z.to_numpy(np.float32))
         parts.append((x, torch.tensor(part["CARAVAN"].to_numpy(np.float32)).unsqueeze(1)))
-    model = nn.Sequential(nn.Linear(85, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 1))
+    model = nn.Sequential(nn.Linear(85, 64), nn.ReLU(), nn.Dropout(0.4), nn.Linear(64, 1))
     return {
         "network": model,
         "loss": nn.BCEWithLogitsLoss(),
-        "optimizer": torch.optim.Adam(model.parameters(), lr=5e-4, weight_decay=1e-4),
+        "optimizer": torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-3),
         "train": parts[0],
         "valid": parts[1],
         "batch_size": 64,
