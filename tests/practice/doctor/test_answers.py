@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from doctor_patients import batch_of, digits, measured, patient, until_it_fails
+from gradus.practice.doctor.checks_answers import check_answers
 from gradus.practice.doctor.checks_examples import check_examples
-from gradus.practice.doctor.checks_flow import Shapes, check_flow, check_heard
+from gradus.practice.doctor.checks_flow import Shapes
 from gradus.practice.doctor.checks_wiring import check_wiring
-from gradus.practice.doctor.judge import Judge
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.trial import quiet
 
@@ -98,6 +98,25 @@ def test_a_mask_that_leaves_only_padding_beside_a_class_token(turned):
     assert (("padding_leak", "network") in found) is turned
 
 
+class FromOwn(nn.Module):
+    """Answers from the first token itself, beside what attention brings from the others, the padded or the told."""
+
+    def __init__(self, turned):
+        super().__init__()
+        self.table, self.last, self.turned = nn.Embedding(66, 16), nn.Linear(16, 10), turned
+        self.read = nn.TransformerEncoderLayer(16, 2, 16, dropout=0.0, batch_first=True)
+
+    def forward(self, x):
+        return self.last(self.read(self.table(x), src_key_padding_mask=(x != 0) if self.turned else (x == 0))[:, 0])
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_mask_that_leaves_only_padding_beside_the_token_read_from(turned):
+    rows = tuple((x[:, 1:], y) for x, y in lines_of_tokens())
+    found = examples(patient(FromOwn(turned), rows))
+    assert (("padding_leak", "network") in found) is turned
+
+
 # -- states that are carried -----------------------------------------------------------------------------------------
 
 
@@ -153,68 +172,6 @@ def test_shapes_that_meet_without_a_gradient():
     with Shapes(9, graded=False) as heard:
         _ = (column[:, 0] - row, column - row.unsqueeze(1), row[:, None] - row)
     assert heard.found == ""
-
-
-class Two(nn.Module):
-    """Says whether a digit is odd, and how large it is; the first as a probability, or as a raw score."""
-
-    def __init__(self, squashed):
-        super().__init__()
-        self.odd, self.size, self.squashed = nn.Linear(64, 1), nn.Linear(64, 1), squashed
-
-    def forward(self, x):
-        odd = self.odd(x)[:, 0]
-        return (torch.sigmoid(odd) if self.squashed else odd), self.size(x)[:, 0]
-
-
-def both(answers, y):
-    return F.binary_cross_entropy_with_logits(answers[0], (y % 2).float()) + F.mse_loss(answers[1], y / 9)
-
-
-@pytest.mark.parametrize("squashed", [True, False])
-def test_probabilities_into_a_logistic_loss_of_a_tuple(squashed):
-    p = patient(Two(squashed), loss=both)
-    with quiet():
-        found = [(f.cause, f.place) for f in until_it_fails(check_heard(p, batch_of(p)))]
-    assert found == ([("loss_activation_mismatch", "loss")] if squashed else [])
-
-
-@pytest.mark.parametrize("squashed", [True, False])
-def test_probabilities_into_a_cross_entropy_beside_a_loss_that_is_implied(squashed):
-    """An objective with a loss inside it may ask another one beside it."""
-
-    def objective(network, batch):
-        scores = network(batch[0])
-        told = scores.softmax(1) if squashed else scores
-        return F.cross_entropy(scores, batch[1]) + 0.5 * F.cross_entropy(told, batch[1])
-
-    p = patient(objective=objective)
-    p.implied = F.cross_entropy
-    with quiet():
-        found = [(f.cause, f.place) for f in until_it_fails(check_heard(p, batch_of(p)))]
-    assert found == ([("loss_activation_mismatch", "loss")] if squashed else [])
-
-
-class Directed(nn.Module):
-    """Classes by what a normalized code has in common with ten directions, which are free or kept at length one."""
-
-    def __init__(self, free):
-        super().__init__()
-        self.body, self.ways, self.free = nn.Linear(64, 4), nn.Linear(4, 10, bias=False), free
-        nn.init.normal_(self.ways.weight, std=0.02)
-
-    def forward(self, x):
-        ways = self.ways.weight if self.free else 0.4 * F.normalize(self.ways.weight, dim=1)
-        return F.normalize(self.body(x), dim=1) @ ways.T
-
-
-@pytest.mark.parametrize("free", [True, False])
-def test_scores_that_grow_with_the_last_layer(free):
-    """A small start of free directions is no bound: they may grow."""
-    p = patient(Directed(free))
-    with quiet():
-        found = [(f.cause, f.place) for f in until_it_fails(check_flow(p, Judge.of(p).task, batch_of(p)))]
-    assert found == ([] if free else [("loss_activation_mismatch", "loss")])
 
 
 # -- rates and their logarithms --------------------------------------------------------------------------------------
@@ -280,3 +237,19 @@ def test_parameters_that_a_step_moves_beside_the_objective(moved):
     p = patient(Aided, step=step)
     found = [(f.cause, f.place) for f in until_it_fails(check_wiring(p, CLASSES, batch_of(p)))]
     assert found == ([] if moved else [("no_gradient", "aid")])
+
+
+# -- columns of a trained network's answers --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("small", "lost"), [(1.0, False), (1e-3, True)])
+def test_columns_that_a_loss_does_not_mind(small, lost):
+    """Of ten columns six lie a thousand times below the others, and are given by their means or worse."""
+    sizes = torch.tensor([1.0] * 4 + [small] * 6)
+    rows = tuple((x * sizes, x * sizes) for x, _ in measured())
+    p = patient(nn.Linear(10, 10), rows, loss=nn.MSELoss())
+    with torch.no_grad():
+        p.network.weight.copy_(torch.eye(10))
+        p.network.bias.copy_(torch.tensor([0.0] * 4 + [2e-3] * 6))
+    found = [(f.cause, f.place) for f in check_answers(p, Task("reconstruction"))]
+    assert found == ([("unnormalized_inputs", "targets")] if lost else [])

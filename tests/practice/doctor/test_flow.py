@@ -1,4 +1,4 @@
-"""Rules of what flows: broadcasts, draws, graphs that are cut, targets that cost nothing or are shown."""
+"""Rules of what flows: broadcasts, draws, graphs that are cut, targets that cost nothing."""
 
 import pytest
 import torch
@@ -298,69 +298,6 @@ def test_a_target_on_another_scale(sizes, shares, large):
     assert found(p) == ([("target_scale", "targets")] if large else [])
 
 
-# -- targets that are shown ------------------------------------------------------------------------------------------
-
-
-class Translator(nn.Module):
-    """Reads a row of eight numbers, and goes on with what has been said so far."""
-
-    def __init__(self):
-        super().__init__()
-        self.read, self.said, self.last = nn.Embedding(17, 12), nn.Embedding(18, 12), nn.Linear(12, 17)
-        self.go = nn.GRU(12, 12, batch_first=True)
-
-    def forward(self, x, said):
-        return self.last(self.go(self.said(said), self.read(x).mean(1)[None])[0])
-
-
-def spoken():
-    """Return rows of pixels, each with the row below it."""
-    return tuple((grey[:, 16:24], grey[:, 24:32]) for grey in ((16 * x).round().long() for x, _ in digits()))
-
-
-def told(network, batch):
-    return F.cross_entropy(network(*batch).flatten(0, 1), batch[1].flatten())
-
-
-def forced(network, batch):
-    said = F.pad(batch[1], (1, 0), value=17)[:, :-1]
-    return F.cross_entropy(network(batch[0], said).flatten(0, 1), batch[1].flatten())
-
-
-def shorter(network, batch):
-    return F.cross_entropy(network(batch[0], batch[1][:, :-1]).flatten(0, 1), batch[1][:, 1:].flatten())
-
-
-@pytest.mark.parametrize(("objective", "shown"), [(told, True), (forced, False), (shorter, False)])
-def test_targets_shown_to_the_network(objective, shown):
-    p = patient(Translator, spoken(), objective=objective)
-    assert found(p, Task("other")) == ([("causality_leak", "targets")] if shown else [])
-
-
-@pytest.mark.parametrize("shift", [0, 1])
-def test_targets_shown_by_the_rows(shift):
-    rows = tuple((x, F.pad(y, (shift, 0), value=17)[:, : y.shape[1]], y) for x, y in spoken())
-    p = patient(Translator, rows, loss=lambda o, t: F.cross_entropy(o.flatten(0, 1), t.flatten()))
-    assert found(p) == ([] if shift else [("causality_leak", "targets")])
-
-
-class Conditional(nn.Module):
-    """An autoencoder that is told the class as well: what it makes again has passed two numbers."""
-
-    def __init__(self):
-        super().__init__()
-        self.code, self.decode = nn.Linear(74, 2), nn.Linear(12, 64)
-
-    def forward(self, kind, x):
-        return self.decode(torch.cat([self.code(torch.cat([x, kind], 1)), kind], 1))
-
-
-def test_rows_that_pass_a_narrow_place_can_not_be_copied():
-    rows = tuple((F.one_hot(y, 10).float(), x) for x, y in digits())
-    p = patient(Conditional, rows, objective=lambda network, batch: F.mse_loss(network(*batch), batch[1]))
-    assert found(p, Task("other")) == []
-
-
 # -- graphs that are cut ---------------------------------------------------------------------------------------------
 
 
@@ -516,26 +453,7 @@ def test_places_that_are_left_out_on_purpose(kind):
     assert found(patient(kind, lines())) == []
 
 
-# -- scores that stay near each other ---------------------------------------------------------------------------------
-
-
-class Cosines(nn.Module):
-    """Classes by the cosine between a row and each of ten directions, some way stretched."""
-
-    def __init__(self, stretch):
-        super().__init__()
-        self.body, self.ways = nn.Linear(64, 16), nn.Parameter(torch.randn(10, 16))
-        self.stretch = nn.Parameter(torch.tensor(1.0)) if stretch is None else stretch
-
-    def forward(self, x):
-        # two cosines differ by 2 at most, and these by 0.9
-        return 0.45 * self.stretch * (F.normalize(self.body(x), dim=1) @ F.normalize(self.ways, dim=1).T)
-
-
-@pytest.mark.parametrize(("stretch", "flat"), [(1.0, True), (20.0, False), (None, False)])
-def test_scores_that_no_weights_make_differ(stretch, flat):
-    """The stretch may be learned as well, from a start at one."""
-    assert found(patient(Cosines(stretch))) == ([("loss_activation_mismatch", "loss")] if flat else [])
+# -- targets of networks that pass nothing on ----------------------------------------------------------------------
 
 
 def test_a_network_that_passes_nothing_on_hears_no_target():

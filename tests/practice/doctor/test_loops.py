@@ -74,17 +74,20 @@ def test_gradients_may_be_cleared_in_any_way(clear, after):
     assert causes(check_step(clearing(clear, after))) == []
 
 
-def test_gradients_of_four_batches_are_kept_on_purpose():
+@pytest.mark.parametrize("every", [4, 16])
+@pytest.mark.parametrize("shared", [True, False])
+def test_gradients_that_are_added_up_without_a_share(every, shared):
     calls = [0]
 
     def step(network, batch, optimizer, loss):
-        (loss(network(batch[0]), batch[1]) / 4).backward()
+        value = loss(network(batch[0]), batch[1])
+        (value / every if shared else value).backward()
         calls[0] += 1
-        if calls[0] % 4 == 0:
+        if calls[0] % every == 0:
             optimizer.step()
             optimizer.zero_grad()
 
-    assert causes(check_step(patient(step=step))) == []
+    assert causes(check_step(patient(step=step))) == ([] if shared else ["accumulation_unscaled"])
 
 
 # -- the order of a step ---------------------------------------------------------------------------------------------

@@ -586,6 +586,8 @@ def test_frozen_weights_as_they_were_drawn():
     with torch.no_grad():
         p.network[0].weight.add_(0.3 * torch.randn(24, 64))
     assert not as_drawn(p)
+    p.network[2].requires_grad_(False)
+    assert as_drawn(p)  # the layer after a trained one was never trained
 
 
 def test_rates_are_judged_by_how_well_they_go_with_the_counts():

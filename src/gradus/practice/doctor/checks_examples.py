@@ -286,13 +286,23 @@ def _only_padding(patient: Patient, batch: Any, first: Tensor) -> Iterator[Findi
         if int(padded.sum()) < 4 or len(blank.sum(1).unique()) < 3:
             continue
         told = ~blank & (inputs != inputs[:1]).any(0)  # a token that stands first in every row stays
-        tokens = inputs[told]
-        other = inputs.clone()
-        other[told] = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))]
-        answer = _answer(patient, (other, *batch[1:]))
-        if answer is None or answer.shape != first.shape:
-            return
-        if float((answer[padded] - first[padded]).abs().max()) <= 1e-6 * float(first.abs().mean()):
-            seen = f"answers to {int(padded.sum())} padded rows stay the same when all their tokens are exchanged"
-            yield Finding("padding_leak", "network", f"{seen}: only the padding is looked at", 0.95)
-            return
+        rank = told.long().cumsum(1)
+        inner = told & (rank > 1) & (rank < told.sum(1, keepdim=True))  # answers may be read off at an end
+        for some, besides in ((told, ""), (inner, " and the ends of rows")):
+            asked = padded & (some.sum(1) > (2 if besides else 0))
+            if int(asked.sum()) < 4:
+                continue
+            answer = _answer(patient, (_exchanged(inputs, some), *batch[1:]))
+            if answer is None or answer.shape != first.shape:
+                return
+            if float((answer[asked] - first[asked]).abs().max()) <= 1e-6 * float(first.abs().mean()):
+                seen = f"answers to {int(asked.sum())} padded rows stay the same when their tokens are exchanged"
+                yield Finding("padding_leak", "network", f"{seen}: only the padding{besides} is looked at", 0.95)
+                return
+
+
+def _exchanged(inputs: Tensor, some: Tensor) -> Tensor:
+    """Return rows of tokens in which some have changed places with each other."""
+    other, tokens = inputs.clone(), inputs[some]
+    other[some] = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))]
+    return other

@@ -1,4 +1,4 @@
-"""Stage two, goes on: what a gradient comes back to, which targets cost, what is broadcast, what is shown."""
+"""Stage two, goes on: what a gradient comes back to, which targets cost, what is broadcast."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from gradus.practice.doctor.checks_compared import Compared
 from gradus.practice.doctor.findings import Finding, as_far_as_they_go
-from gradus.practice.doctor.patient import Patient
+from gradus.practice.doctor.patient import Patient, parts_of
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.weights import put_back
 
-__all__ = ["Compared", "Shapes", "check_flow", "check_heard"]
+__all__ = ["Shapes", "check_flow"]
 
 MOST = 64  # rows that are asked
-LOGISTIC = "binary_cross_entropy_with_logits"
 
 
 def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Yield broadcasts by accident, gradients that do not come back, and targets that cost nothing."""
     yield from as_far_as_they_go([
         lambda: _broadcast(patient, batch), lambda: _drawn(patient, batch), lambda: _unheard(patient, task, batch),
-        lambda: _overbearing(patient, batch), lambda: _shown(patient, batch), lambda: _flat(patient, batch),
-        lambda: _cut(patient, batch), lambda: _crossed(patient, batch),
+        lambda: _overbearing(patient, batch), lambda: _cut(patient, batch), lambda: _crossed(patient, batch),
     ])  # fmt: skip
 
 
@@ -156,19 +155,11 @@ def _drawn(patient: Patient, batch: Any) -> Iterator[Finding]:
 def _answers(patient: Patient, batch: Any, seed: int = 0) -> list[Tensor]:
     """Return the numbers that a network answers, under the same draws each time."""
     torch.manual_seed(seed)
-    return [o for o in _outputs(patient.forward(batch)) if o.is_floating_point()]
+    return [o for o in parts_of(patient.forward(batch)) if o.is_floating_point()]
 
 
 def _squares(outputs: list[Tensor]) -> Tensor:
     return torch.stack([(o.double() ** 2).sum() for o in outputs]).sum()
-
-
-def _outputs(found: Any) -> list[Tensor]:
-    if isinstance(found, Tensor):
-        return [found]
-    if isinstance(found, dict):
-        found = list(found.values())
-    return [t for part in found for t in _outputs(part)] if isinstance(found, tuple | list) else []
 
 
 class _Entry:
@@ -435,143 +426,3 @@ def _overbearing(patient: Patient, batch: Any) -> Iterator[Finding]:
     if with_it > 100 * abs(without):
         seen = f"target {largest}, of size {float(sizes[largest]):.3g} beside {max(others):.3g}, makes "
         yield Finding("target_scale", "targets", f"{seen}{1 - without / with_it:.1%} of the loss", 0.85)
-
-
-class Compared(TorchFunctionMode):
-    """Note what a loss is compared with, by the names of torch."""
-
-    NAMES = (
-        "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
-        "binary_cross_entropy_with_logits", "kl_div", "sub", "__sub__", "__rsub__", "rsub",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.targets: list[Tensor] = []
-        self.pairs: list[tuple[Tensor, Tensor]] = []
-        self.names: list[str] = []
-
-    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
-        named = named or {}
-        if getattr(function, "__name__", "") in self.NAMES:
-            target = named.get("target", arguments[1] if len(arguments) > 1 else None)
-            if isinstance(target, Tensor):
-                self.targets.append(target.detach())
-                if isinstance(arguments[0], Tensor):
-                    self.pairs.append((arguments[0], target))
-                    self.names.append(function.__name__)
-        return function(*arguments, **named)
-
-
-def check_heard(patient: Patient, batch: Any) -> Iterator[Finding]:
-    """Find a loss inside an objective that is handed probabilities where it takes their logarithms, or raw scores."""
-    if patient.loss is not None and patient.step is None:
-        with torch.no_grad():
-            if isinstance(patient.forward(batch), Tensor):
-                return  # the checks of wiring ask it
-    generator = torch.Generator().manual_seed(0)
-    heard: dict[tuple[str, int], list[bool]] = {}
-    patient.network.eval()
-    with put_back(p for p in patient.network.parameters() if p.ndim > 1) as pairs:
-        for scale in (0.0, 1.0, 4.0):
-            with torch.no_grad():
-                for p, value in pairs:
-                    p.copy_(value + scale * value.std() * torch.randn(p.shape, generator=generator).to(p))
-            with Compared() as told:
-                patient.take(batch)
-            for place, (name, (scores, _)) in enumerate(zip(told.names, told.pairs, strict=True)):
-                if scores.requires_grad and scores.ndim > 1 and name in ("kl_div", "nll_loss", "cross_entropy"):
-                    heard.setdefault((name, place), []).append(_are_shares(scores.detach()))
-                elif scores.requires_grad and name == LOGISTIC:
-                    low, high = scores.detach().aminmax()
-                    inside = bool(low >= 0) and bool(high <= 1) and bool(low < high)
-                    heard.setdefault((name, place), []).append(inside)
-    for (name, _), found in heard.items():
-        if len(found) == 3 and all(found):
-            takes = "raw scores" if name in ("cross_entropy", LOGISTIC) else "log-probabilities"
-            given = (
-                "numbers from 0 to 1, whatever the weights are" if name == LOGISTIC else "probabilities that sum to 1"
-            )
-            seen = f"{name} is handed {given}, and takes {takes}"
-            yield Finding("loss_activation_mismatch", "loss", seen, 0.95)
-            return
-
-
-def _are_shares(scores: Tensor) -> bool:
-    """Whether rows of scores are probabilities of which several differ from 0."""
-    axis = 1 if scores.ndim != 3 or float((scores.sum(1) - 1).abs().max()) < 1e-3 else 2
-    return float(scores.min()) >= 0 and float((scores.sum(axis) - 1).abs().max()) < 1e-3
-
-
-@torch.no_grad()
-def _flat(patient: Patient, batch: Any) -> Iterator[Finding]:
-    """Find scores that no weights make differ by one, so that a cross-entropy of several classes can not get small."""
-    generator = torch.Generator().manual_seed(0)
-    widest, varied, classes, calls = 0.0, 0.0, 0, 0
-    patient.network.eval()
-    with put_back(p for p in patient.network.parameters() if p.ndim != 1) as pairs:
-        last = next((p for p, _ in reversed(pairs) if p.ndim > 1), None)
-        for scale in (0.0, 1.0, 3.0, 10.0, 100.0):
-            for p, value in pairs:
-                drawn = torch.randn(p.shape, generator=generator).to(p)
-                alone = scale == 100  # the last layer larger, and all before it as they were
-                usual = value.std() * drawn if p.ndim else value
-                more = value * (p is last) if alone else usual
-                p.copy_(value + scale * more)
-            with Compared() as heard:
-                patient.measure(batch)
-            for scores, target in heard.pairs:
-                if scores.ndim == 2 and target.ndim == 1 and not target.is_floating_point() and scores.shape[1] > 2:
-                    widest = max(widest, float((scores.amax(1) - scores.amin(1)).max()))
-                    varied = max(varied, float(scores.std(0).mean()))
-                    classes, calls = scores.shape[1], calls + 1
-    if calls >= 4 and widest < 1.0 and varied > 1e-6:
-        seen = f"of {classes} classes no scores differ by more than {widest:.2g}, whatever the weights are"
-        yield Finding("loss_activation_mismatch", "loss", f"{seen}: divide by the temperature", 0.88)
-
-
-def _shown(patient: Patient, batch: Any) -> Iterator[Finding]:
-    """Find a network that is handed, beside its inputs, the very targets that it is to give, each at its own place."""
-    if patient.objective is None and patient.loss is None:
-        return
-    network = patient.network.eval()
-    given: list[tuple[Any, ...]] = []
-    handle = network.register_forward_pre_hook(lambda m, inputs: given.append(inputs))
-    try:
-        with torch.no_grad(), Compared() as heard:
-            patient.measure(batch)
-    finally:
-        handle.remove()
-    if len(given) != 1 or not heard.targets:
-        return
-    target = next((t for t in heard.targets if t.ndim), heard.targets[0])
-    for place, shown in enumerate(given[0]):
-        if not isinstance(shown, Tensor) or shown.ndim < 2 or shown.shape[1] < 3 or shown.numel() != target.numel():
-            continue
-        if shown.is_floating_point() != target.is_floating_point() or place == 0:
-            continue
-        same = torch.equal(shown.reshape(-1), target.reshape(-1)) and len(target.unique()) > 2
-        if same and _copied(network, given[0], place):
-            seen = f"argument {place + 1} of the network equals the targets, place by place: it can be copied"
-            yield Finding("causality_leak", "targets", seen, 0.9)
-            return
-
-
-@torch.no_grad()
-def _copied(network: nn.Module, given: tuple[Any, ...], place: int) -> bool:
-    """Whether another value at a place of an argument changes the answer there, and no answer before."""
-    shown = given[place]
-    apart = (shown != shown.roll(1, 0)).reshape(shown.shape[0], shown.shape[1], -1).any(2).sum(0)
-    at = 1 + int(apart[1:].argmax())
-    other = shown.clone()
-    other[:, at] = shown[:, at].roll(1, 0)
-    answers = []
-    for argument in (shown, other):
-        torch.manual_seed(0)
-        answers.append(_outputs(network(*given[:place], argument, *given[place + 1 :]))[0])
-    change = (answers[0] - answers[1]).abs()
-    axis = next((k for k in range(1, change.ndim) if change.shape[k] == shown.shape[1]), None)
-    if axis is None:
-        return False
-    by_place = change.transpose(0, axis).reshape(shown.shape[1], -1).amax(1)
-    return float(by_place[at]) > 0 and float(by_place[:at].max()) < 1e-5 * float(by_place[at])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradus.practice.doctor.checks_flow import Compared
+from gradus.practice.doctor.checks_compared import Compared
 from gradus.practice.doctor.checks_wiring import check_reach
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient, numbers_of, parts_of

@@ -281,7 +281,7 @@ def _zeroed_between(events: list[str]) -> bool:
 def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
     """Gradients of earlier calls that are still there when the optimizer steps."""
     counts, calls = watch.counts, len(watch.events)
-    per_step = counts["backward"] / max(1, counts["step"])
+    per_step = _each_step(watch)
     cleared = sum(watch.kept) < 0.5 * len(watch.kept)  # in some way that was not heard
     if _uncleared(watch) > 0.6 * counts["step"] and not cleared and not _fresh_gradients(patient):
         seen = f"gradients are cleared {counts['zero']} times in {counts['step']} steps"
@@ -294,7 +294,7 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
         return
     players = len(patient.optimizers)
     if per_step > 1.5 and players == 1 and counts["step"] < calls:
-        ratio = _accumulated(patient)
+        ratio = _accumulated(patient, per_step)
         if ratio is not None and ratio > 5 * per_step:
             seen = f"gradients grow from step to step, to {ratio:.0f} times that of one batch: they are never cleared"
             yield Finding("missing_zero_grad", "step", seen, 0.95)
@@ -305,6 +305,14 @@ def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
             )
             plain = any(isinstance(o, torch.optim.SGD) for o in patient.optimizers)  # others do not mind the size
             yield Finding("accumulation_unscaled", "step", seen, 0.92 if plain else 0.49)
+
+
+def _each_step(watch: StepWatch) -> float:
+    """Return how many backward passes go before a step, of those that a step came after."""
+    events = [event for events in watch.events for event in events]
+    steps = events.count("step")
+    last = len(events) - events[::-1].index("step") if steps else len(events)
+    return events[:last].count("backward") / max(1, steps)
 
 
 def _uncleared(watch: StepWatch) -> int:
@@ -341,7 +349,7 @@ def _fresh_gradients(patient: Patient) -> bool:
     return not any(seen)
 
 
-def _accumulated(patient: Patient) -> float | None:
+def _accumulated(patient: Patient, per_step: float) -> float | None:
     """Return how many times the gradient of one batch the optimizer sees, where several are accumulated."""
     parameters = [p for p in patient.network.parameters() if p.requires_grad]
     used: list[float] = []
@@ -359,7 +367,7 @@ def _accumulated(patient: Patient) -> float | None:
 
         handles = [optimizer.register_step_pre_hook(look) for optimizer in patient.optimizers]
         try:
-            for _ in range(STEPS):
+            for _ in range(max(STEPS, min(300, math.ceil(12 * per_step)))):
                 patient.network.eval()
                 patient.advance(batch)
         finally:

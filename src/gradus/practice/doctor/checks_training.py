@@ -557,7 +557,7 @@ def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
         shown += f", where a simple model reaches {known:.2f}"
     if math.isfinite(course.train_skill) and course.train_skill > 0.85 and math.isfinite(known):
         yield Finding("overfitting", "training", f"{shown}; {course.train_skill:.2f} on training rows", 0.62)
-    elif explained < 0.45 and course.base.complete:
+    elif explained < 0.5 and course.base.complete:
         if not course.poor:
             line = course.reference["linear"]
             yield Finding(

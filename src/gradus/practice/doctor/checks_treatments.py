@@ -23,6 +23,7 @@ __all__ = ["is_sum", "treated"]
 
 # Causes that can be seen before training: that mending them helps a little is enough.
 PLAIN = ("optimizer_settings", "initialization_scale", "saturated_units", "schedule")
+RATES = ("learning_rate_too_high", "learning_rate_too_low", "too_few_updates")
 # Causes whose treatment leaves the loss as it is, so that one far lower is a proof whatever it measures.
 SAME_LOSS = (
     "frozen_parameters", "gradient_clip", "initialization_scale", "learning_rate_too_high", "learning_rate_too_low",
@@ -173,6 +174,8 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         strange |= treatment.words.startswith("with one learning rate")
         strange |= prior >= 1 and treatment.words.endswith("a tenth of the learning rate") and _steep(sample)
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.behind else 0.12 if prior >= 0.95 else 0.25)
+        if course.below and prior >= 0.9 and treatment.cause not in RATES and new > 0.95 * course.known:
+            need, least = min(need, 0.2), min(least, 0.06)  # no simple model does better any more
         unsure = (1 if strange else 2) * course.noise
         if course.judge.task.kind == "other" and max(new, old) > 1:
             continue  # a loss without a floor
@@ -185,7 +188,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         cause = treatment.cause
         if cause == "frozen_parameters":
             cause = cause if frozen(sample) else "not_in_optimizer"
-            if meant(sample) and not ((course.poor or not frozen(sample)) and as_drawn(sample)):
+            if meant(sample) and not ((course.behind or not frozen(sample)) and as_drawn(sample)):
                 yield Finding(cause, "training", f"skill {old:.2f} becomes {new:.2f} {treatment.words}", 0.47)
                 continue
         if cause == "wrong_step_order":

@@ -15,10 +15,12 @@ import torch
 from gradus.core.errors import GradusError, InputError
 from gradus.core.randomness import isolated
 from gradus.core.threads import threads
+from gradus.practice.doctor.checks_answers import check_answers
+from gradus.practice.doctor.checks_compared import check_compared, check_heard
 from gradus.practice.doctor.checks_data import check_data, describe
 from gradus.practice.doctor.checks_evaluate import check_evaluate
 from gradus.practice.doctor.checks_examples import check_examples
-from gradus.practice.doctor.checks_flow import check_flow, check_heard
+from gradus.practice.doctor.checks_flow import check_flow
 from gradus.practice.doctor.checks_gradients import check_custom_gradients, check_steps, check_whole_gradient
 from gradus.practice.doctor.checks_handed import check_handed, prepares
 from gradus.practice.doctor.checks_layers import check_layers
@@ -213,7 +215,7 @@ def _stages(
         if not any(f.cause in ("no_gradient", "wrong_gradient") for f in found):
             _run(found, lambda: check_whole_gradient(fresh(), batch), each)
             _run(found, lambda: check_steps(fresh(), _first(fresh(), 3)), each)
-    for check in (check_heard, check_made, check_players, check_pairs):
+    for check in (check_heard, check_compared, check_made, check_players, check_pairs):
         _run(found, lambda check=check: check(fresh(), batch), each)  # type: ignore[misc]
     _run(found, lambda: check_step(fresh()), each)
     if judge is None:
@@ -259,6 +261,7 @@ def _training(
         trained = course.base.patient
         _run(found, lambda: check_evaluate(trained, task), each)
         _run(found, lambda: check_handed(trained, batch), each)
+        _run(found, lambda: check_answers(trained, task), each)
 
 
 def _run(

@@ -419,7 +419,7 @@ def meant(patient: Patient) -> bool:
 
 @torch.no_grad()
 def as_drawn(patient: Patient) -> bool:
-    """Whether most weights that stay fixed are as layers draw them, uniform within the usual bound: never trained."""
+    """Whether weights that stay fixed, most or the last, are as layers draw them within the usual bound: not trained."""
     found = []
     held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
     for module in patient.network.modules():
@@ -433,7 +433,7 @@ def as_drawn(patient: Patient) -> bool:
             w = module.weight
             if (not w.requires_grad or id(w) not in held) and w.numel() >= 30:
                 found.append(abs(float(w.double().std()) - 1) < max(0.05, 2.5 / w.numel() ** 0.5))
-    return sum(found) > 0.5 * len(found)
+    return bool(found) and (found[-1] or sum(found) > 0.5 * len(found))
 
 
 def _shuffled(patient: Patient) -> Patient | None:
