@@ -120,7 +120,7 @@ def check_step(patient: Patient) -> Iterator[Finding]:
         return
     if max(watch.raw, default=1.0) == 0 and max(watch.used, default=1.0) == 0 and still == calls:
         seen = f"{counts['backward']} backward passes reach no parameter: the loss is cut off from the network"
-        yield Finding("no_gradient", "step", seen, 0.95)
+        yield Finding("no_gradient", "step", seen, 0.97)
         return
     lost = sum(_zeroed_between(events) for events in watch.events)
     if lost > 0.5 * calls and still > 0.8 * calls:
