@@ -4,8 +4,9 @@ Published for one hidden layer (Rifai et al. 2011, Contractive Auto-Encoders, ta
 with Gaussian noise 1.18 %, autoencoder with weight decay 1.68 %, without 1.78 %; for three layers of denoising
 autoencoders (Vincent et al. 2010, table 3): 1.28 %. Those were trained by plain gradient descent on 50,000 images, with
 the other 10,000 for the choice of settings and of the epoch. Here all 60,000 are trained on, by Adam, for a number of
-epochs fixed beforehand; the test part is read once. Settings may be judged with ``--hold-out 10000``, which leaves the
-test part alone.
+epochs fixed beforehand; the test part is read once. Settings are judged with ``--hold-out 10000``, which leaves the
+test part alone: so were the rate of fine-tuning chosen (0.001 to 0.01, the same for all rows), the penalty of the
+contractive row (0.1 to 2) and the noise of the denoising one (0.5 and 0.8). Matrix products are in bfloat16.
 
 ``linear`` errors are those of a linear classifier on the codes before fine-tuning: what the code itself is worth.
 
@@ -46,9 +47,10 @@ ONE = {
     "batch_size": 100,
     "pretrain_epochs": 40,
     "pretrain_learning_rate": 1e-3,
-    "learning_rate": 1e-3,
+    "learning_rate": 6e-3,
     "schedule": "cosine",
     "max_epochs": 30,
+    "precision": "bf16",
 }
 THREE = {**ONE, "hidden": (1000, 1000, 1000), "pretrain_epochs": 25, "learning_rate": 5e-4}
 
@@ -61,8 +63,8 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "contractive": Row(0.0114, {**ONE, "pretraining": "contractive", "contraction": 0.1}),
-    "denoising": Row(0.0118, {**ONE, "pretraining": "denoising", "noise": "gaussian", "noise_level": 0.3}),
+    "contractive": Row(0.0114, {**ONE, "pretraining": "contractive", "contraction": 1.0}),
+    "denoising": Row(0.0118, {**ONE, "pretraining": "denoising", "noise": "gaussian", "noise_level": 0.5}),
     "autoencoder-decay": Row(0.0168, {**ONE, "pretraining": "autoencoder", "pretrain_l2": 1e-3}),
     "autoencoder": Row(0.0178, {**ONE, "pretraining": "autoencoder"}),
     "plain": Row(None, {**ONE, "pretraining": "none"}),
