@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from doctor_patients import batch_of, digits, measured, patient, until_it_fails
 from gradus.practice.doctor.checks_answers import check_answers
@@ -61,6 +62,34 @@ def test_answers_that_differ_once_weights_are_other():
     p = patient()
     nn.init.zeros_(p.network[2].weight)
     assert examples(p) == []
+
+
+class Reader(nn.Module):
+    """Says of each pixel how dark it is, by what it has read before along its first axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.go, self.last = nn.GRU(1, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.last(self.go(x[:, :, None])[0])
+
+
+def with_shades(x, y):
+    return x, (2.99 * x).long()
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_first_axis_of_rows_is_not_time(stacked):
+    """A loader whose own function puts time first means it so; rows that are stacked are rows."""
+    rows = TensorDataset(*with_shades(*digits()[0]))
+    turn = None if stacked else lambda items: tuple(torch.stack(part, 1) for part in zip(*items, strict=True))
+    p = patient(Reader, (DataLoader(rows, 30, collate_fn=turn), with_shades(*digits()[1])), loss=flat_loss)
+    assert (("mixed_examples", "network") in examples(p)) is stacked
+
+
+def flat_loss(output, target):
+    return F.cross_entropy(output.flatten(0, 1), target.flatten())
 
 
 # -- tokens and padding ----------------------------------------------------------------------------------------------

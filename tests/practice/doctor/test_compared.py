@@ -55,6 +55,24 @@ def test_probabilities_into_a_cross_entropy_beside_a_loss_that_is_implied(squash
     assert found(p, check_heard) == ([("loss_activation_mismatch", "loss")] if squashed else [])
 
 
+class Coded(nn.Module):
+    """Makes digits again by numbers from 0 to 1, or as raw scores, beside the code."""
+
+    def __init__(self, squashed):
+        super().__init__()
+        self.code, self.make, self.squashed = nn.Linear(64, 8), nn.Linear(8, 64), squashed
+
+    def forward(self, x):
+        made = self.make(self.code(x))
+        return (torch.sigmoid(made) if self.squashed else made), self.code(x)
+
+
+@pytest.mark.parametrize("squashed", [True, False])
+def test_numbers_of_a_sigmoid_into_a_cross_entropy(squashed):
+    p = patient(Coded(squashed), objective=lambda network, batch: F.cross_entropy(network(batch[0])[0], batch[0]))
+    assert found(p, check_heard) == ([("loss_activation_mismatch", "loss")] if squashed else [])
+
+
 class Cosines(nn.Module):
     """Classes by the cosine between a row and each of ten directions, some way stretched."""
 

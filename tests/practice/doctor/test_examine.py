@@ -10,9 +10,11 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from doctor_patients import patient
 from gradus.core.errors import InputError
 from gradus.practice.doctor import causes
 from gradus.practice.doctor.examination import examine, examine_build
+from gradus.practice.doctor.patient import Kept
 
 SOURCE = Path(causes.__file__).parent
 
@@ -295,3 +297,13 @@ def test_wrong_parts_are_refused_in_one_sentence(change, word):
     with pytest.raises(InputError, match=word) as caught:
         examine_build(lambda seed=0: parts, max_time=5)
     assert "\n" not in str(caught.value)
+
+
+def test_a_group_that_an_examination_adds_is_taken_away_again():
+    """A program that returns the same network each time is put back, also where an optimizer got another group."""
+    p = patient()
+    p.network[0].requires_grad_(False)
+    kept = Kept(p)
+    p.optimizers[0].add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
+    kept.restore()
+    assert len(p.optimizers[0].param_groups) == 1

@@ -298,6 +298,29 @@ def test_a_target_on_another_scale(sizes, shares, large):
     assert found(p) == ([("target_scale", "targets")] if large else [])
 
 
+# -- axes that get new names ----------------------------------------------------------------------------------------
+
+
+class ColoursFirst(nn.Module):
+    """Takes pictures with their colours last to layers that take them first."""
+
+    def __init__(self, moved):
+        super().__init__()
+        self.first, self.last, self.moved = nn.Conv2d(2, 4, 3), nn.Linear(16, 10), moved
+
+    def forward(self, x):
+        x = x.reshape(-1, 8, 4, 2)
+        x = x.permute(0, 3, 1, 2) if self.moved else x.reshape(-1, 2, 8, 4)
+        return self.last(torch.relu(self.first(x)).mean(3).flatten(1)[:, :16])
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_axes_that_get_new_names(moved):
+    network = ColoursFirst(moved)
+    network.last = nn.Linear(network.first(torch.zeros(1, 2, 8, 4)).mean(3).flatten(1)[:, :16].shape[1], 10)
+    assert found(patient(network)) == ([] if moved else [("scrambled_inputs", "network")])
+
+
 # -- graphs that are cut ---------------------------------------------------------------------------------------------
 
 

@@ -222,7 +222,7 @@ def in_place(row):
 def test_fetching_a_row_must_not_change_it(change, found, drawn):
     p = patient(rows=(DataLoader(Rows(change), batch_size=30, shuffle=True), digits()[1]))
     assert causes(check_loading(p)) == found
-    assert draws(p.train) is drawn
+    assert (draws(p.train) > 0) is drawn
 
 
 @pytest.mark.parametrize(

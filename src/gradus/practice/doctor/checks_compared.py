@@ -16,6 +16,8 @@ from gradus.practice.doctor.weights import put_back
 __all__ = ["Compared", "check_compared", "check_heard"]
 
 LOGISTIC = "binary_cross_entropy_with_logits"
+RAW = ("cross_entropy", LOGISTIC)
+TAKEN = ("kl_div", "nll_loss", "cross_entropy")  # losses of all classes of a row together
 
 
 def check_compared(patient: Patient, batch: Any) -> Iterator[Finding]:
@@ -58,29 +60,28 @@ def check_heard(patient: Patient, batch: Any) -> Iterator[Finding]:
             if isinstance(patient.forward(batch), Tensor):
                 return  # the checks of wiring ask it
     generator = torch.Generator().manual_seed(0)
-    heard: dict[tuple[str, int], list[bool]] = {}
+    heard: dict[tuple[str, int], list[str]] = {}
     patient.network.eval()
     with put_back(p for p in patient.network.parameters() if p.ndim > 1) as pairs:
         for scale in (0.0, 1.0, 4.0):
             with torch.no_grad():
                 for p, value in pairs:
                     p.copy_(value + scale * value.std() * torch.randn(p.shape, generator=generator).to(p))
-            with Compared() as told:
+            with Compared() as asked:
                 patient.take(batch)
-            for place, (name, (scores, _)) in enumerate(zip(told.names, told.pairs, strict=True)):
-                if scores.requires_grad and scores.ndim > 1 and name in ("kl_div", "nll_loss", "cross_entropy"):
-                    heard.setdefault((name, place), []).append(_are_shares(scores.detach()))
-                elif scores.requires_grad and name == LOGISTIC:
-                    low, high = scores.detach().aminmax()
-                    inside = bool(low >= 0) and bool(high <= 1) and bool(low < high)
-                    heard.setdefault((name, place), []).append(inside)
+            for place, (name, (scores, _)) in enumerate(zip(asked.names, asked.pairs, strict=True)):
+                if not scores.requires_grad or name not in (*TAKEN, LOGISTIC):
+                    continue
+                low, high = scores.detach().aminmax()
+                inside = bool(low >= 0) and bool(high <= 1) and bool(low < high)
+                told = "numbers from 0 to 1, whatever the weights are" if inside and name in RAW else ""
+                if name in TAKEN and scores.ndim > 1 and _are_shares(scores.detach()):
+                    told = "probabilities that sum to 1"
+                heard.setdefault((name, place), []).append(told)
     for (name, _), found in heard.items():
         if len(found) == 3 and all(found):
-            takes = "raw scores" if name in ("cross_entropy", LOGISTIC) else "log-probabilities"
-            given = (
-                "numbers from 0 to 1, whatever the weights are" if name == LOGISTIC else "probabilities that sum to 1"
-            )
-            seen = f"{name} is handed {given}, and takes {takes}"
+            takes = "raw scores" if name in RAW else "log-probabilities"
+            seen = f"{name} is handed {found[-1]}, and takes {takes}"
             yield Finding("loss_activation_mismatch", "loss", seen, 0.95)
             return
 

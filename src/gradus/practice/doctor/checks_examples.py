@@ -163,6 +163,8 @@ def _first_axis(patient: Patient, batch: Any) -> str:
 def _rows_are_steps(patient: Patient, batch: Any, first: Tensor) -> bool:
     """Whether rows are time steps and the second axis holds the examples, which do not touch each other."""
     inputs = batch[0]
+    if patient.loss is not None and patient.step is None and patient.train.stacked:
+        return False  # rows are drawn in any order
     if first.ndim < 2 or inputs.ndim < 2 or first.shape[1] != inputs.shape[1] or inputs.shape[1] < 2:
         return False
     h = inputs.shape[1] // 2

@@ -24,7 +24,8 @@ MOST = 64  # rows that are asked
 def check_flow(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Yield broadcasts by accident, gradients that do not come back, and targets that cost nothing."""
     yield from as_far_as_they_go([
-        lambda: _broadcast(patient, batch), lambda: _drawn(patient, batch), lambda: _unheard(patient, task, batch),
+        lambda: _broadcast(patient, batch), lambda: _renamed_axes(patient, batch), lambda: _drawn(patient, batch),
+        lambda: _unheard(patient, task, batch),
         lambda: _overbearing(patient, batch), lambda: _cut(patient, batch), lambda: _crossed(patient, batch),
     ])  # fmt: skip
 
@@ -98,6 +99,36 @@ def _broadcast(patient: Patient, batch: Any) -> Iterator[Finding]:
     if all(names):
         seen = f"in {names[0]!r} numbers of shape ({n}, 1) and ({n},) become ({n}, {n})"
         yield Finding("target_broadcast", "output and target", f"{seen}: each answer meets every target", 0.95)
+
+
+class Reshaped(TorchFunctionMode):
+    """Note where a reshape gives the lengths of a tensor's axes to other axes, and moves no number."""
+
+    NAMES = ("view", "reshape", "view_as", "reshape_as")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        value = function(*arguments, **(named or {}))
+        name, given = getattr(function, "__name__", ""), arguments[0] if arguments else None
+        if name in self.NAMES and isinstance(given, Tensor) and isinstance(value, Tensor):
+            before, after = ([n for n in t.shape if n > 1] for t in (given, value))
+            if before != after and sorted(before) == sorted(after) and bool((given != given.reshape(-1)[0]).any()):
+                self.found.append((name, tuple(given.shape), tuple(value.shape)))
+        return value
+
+
+def _renamed_axes(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find a reshape that stands where axes are to change places, on the way from the inputs to the loss."""
+    patient.network.train()
+    with Reshaped() as heard:
+        patient.take(batch)
+    if heard.found:
+        name, before, after = heard.found[0]
+        seen = f"{name!r} makes {after} of {before}: the axes have new names, and the numbers stay where they were"
+        yield Finding("scrambled_inputs", "network", seen, 0.93)
 
 
 # -- gradients -------------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from gradus.practice.doctor.findings import Finding
 __all__ = ["check_prepared"]
 
 
-def check_prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Finding]:
-    """Yield what makes validation inputs another kind of numbers; ``drawn`` where training draws its rows anew."""
+def check_prepared(train: Tensor, valid: Tensor, drawn: float = 0.0) -> Iterator[Finding]:
+    """Yield what makes validation inputs another kind of numbers; ``drawn``: how far new draws move training rows."""
     yield from _prepared(train, valid, drawn)
     renumbered = list(_renumbered(train, valid))
     yield from renumbered
@@ -29,7 +29,7 @@ def _drifts(rows: Tensor, way: float) -> bool:
     return (float(rows[-quarter:].mean()) - float(rows[:quarter].mean())) * (1 if way > 0 else -1) > 0.4 * abs(way)
 
 
-def _prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Finding]:
+def _prepared(train: Tensor, valid: Tensor, drawn: float = 0.0) -> Iterator[Finding]:
     """Find validation inputs on another scale, or scaled by numbers of their own."""
     if not (train.is_floating_point() and valid.is_floating_point()) or train.shape[1:] != valid.shape[1:]:
         return
@@ -48,11 +48,17 @@ def _prepared(train: Tensor, valid: Tensor, drawn: bool = False) -> Iterator[Fin
     columns = a.std(0) > 1e-6 * spread_a  # one that is constant in training says nothing of its scale
     if int(columns.sum()) == 0:
         return
+    filled = columns & ((a != 0).double().mean(0) > 0.5)  # the others are mostly padding
+    padded = train.ndim == 3 and int(filled.sum()) >= max(3, 0.05 * len(columns))
+    columns = filled if padded else columns
     gaps = ((a.mean(0) - b.mean(0)).abs() / a.std(0).clamp_min(1e-12))[columns]
     scales = (b.std(0) / a.std(0).clamp_min(1e-12))[columns]
+    if padded:  # and what is no measurement, such as a length, hides the scale of all together
+        middle = float(scales.median())
+        ratio, shift = max(ratio, middle, 1 / max(middle, 1e-9)), max(shift, float(gaps.median()))
     off = float(((gaps > 1.0) | (scales > 3) | (scales < 1 / 3)).double().mean())
     usual = [abs(float(t.mean())) < 0.15 and abs(float(t.std()) - 1) < 0.2 for t in (a, b)]
-    if drawn and usual[0] == usual[1] and off > 0.5 and (ratio > 2 or shift > 0.5):
+    if drawn > 0.5 and usual[0] == usual[1] and off > 0.5 and (ratio > 2 or shift > 0.5):
         yield Finding("destructive_augmentation", "train inputs", f"{seen}; training rows are drawn anew", 0.75)
         return
     if (ratio > 5 or shift > 1.5) and off > 0.5:

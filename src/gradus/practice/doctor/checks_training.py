@@ -183,7 +183,7 @@ def _data_tells(course: Course, patient: Patient, task: Task) -> Iterator[Findin
     parts = skill_of_parts(patient, task)
     if parts is not None:
         course.inside = {"train": parts.train, "valid": parts.valid}
-        yield from check_parts(parts, skill, draws(patient.train), averages=task.kind == "numbers")
+        yield from check_parts(parts, skill, draws(patient.train) > 0, averages=task.kind == "numbers")
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ from gradus.practice.doctor.checks_layers import check_layers
 from gradus.practice.doctor.checks_loading import check_loading
 from gradus.practice.doctor.checks_made import check_made, check_players
 from gradus.practice.doctor.checks_pairs import check_pairs
+from gradus.practice.doctor.checks_series import check_series
 from gradus.practice.doctor.checks_step import check_step, has_players
 from gradus.practice.doctor.checks_training import check_training
 from gradus.practice.doctor.checks_wiring import check_wiring
@@ -205,6 +206,7 @@ def _stages(
     diagnosis.measures["task"] = task.kind
     diagnosis.tables["data"] = describe(patient.train.rows(2000))
     _run(found, lambda: check_data(fresh(), task), each)
+    _run(found, lambda: check_series(fresh(), task), each)
     _run(found, lambda: check_loading(fresh()), each)
     _run(found, lambda: check_layers(fresh(), batch), each)
     if plain:

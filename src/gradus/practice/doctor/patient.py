@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from gradus.core.errors import InputError
 from gradus.core.randomness import isolated
@@ -67,6 +67,14 @@ class Source:
         """The data in the form in which the user's own evaluation takes them."""
         return self.loader if self.loader is not None else self.tensors
 
+    @property
+    def stacked(self) -> bool:
+        """Whether the first axis of a batch holds the rows, as where tensors are cut or a loader stacks examples."""
+        if self.loader is None:
+            return True
+        made = isinstance(self.loader, DataLoader) and self.loader.batch_size is not None
+        return made and self.loader.collate_fn is default_collate
+
     def batches(self, order: torch.Generator | None = None) -> Iterator[Any]:
         """Yield one epoch: a loader's own batches; of tensors, rows in the order drawn, or as they lie without one."""
         if self.loader is not None:
@@ -112,6 +120,12 @@ class Source:
         if not found:
             raise InputError(f"{self.name} batches", "none", "pass a loader that yields some")
         return tuple(torch.cat([batch[k] for batch in found])[:limit] for k in range(len(found[0])))
+
+    def as_they_lie(self, limit: int) -> Batch | None:
+        """Return up to ``limit`` rows in the order in which they are stored, whatever order they are drawn in."""
+        held = getattr(self.loader, "dataset", None)
+        tensors = self.tensors if self.loader is None else getattr(held, "tensors", None)
+        return None if not tensors else tuple(part[:limit] for part in tensors)
 
 
 def numbers_of(batch: Any) -> Tensor | None:
@@ -321,6 +335,7 @@ class Kept:
         for module, training in self.modes:
             module.training = training
         for optimizer, state in self.states:
+            del optimizer.param_groups[len(state["param_groups"]) :]  # those that were added since
             optimizer.load_state_dict(copy.deepcopy(state))
 
 

@@ -419,7 +419,7 @@ def meant(patient: Patient) -> bool:
 
 @torch.no_grad()
 def as_drawn(patient: Patient) -> bool:
-    """Whether weights that stay fixed, most or the last, are as layers draw them within the usual bound: not trained."""
+    """Whether weights that stay fixed, most or the last, are as layers draw them within a bound: not trained."""
     found = []
     held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
     for module in patient.network.modules():
