@@ -22,8 +22,14 @@ TAKEN = ("kl_div", "nll_loss", "cross_entropy")  # losses of all classes of a ro
 
 def check_compared(patient: Patient, batch: Any) -> Iterator[Finding]:
     """Yield scores that belong to other targets, that can not differ, and targets that the network is shown."""
+    yield from as_far_as_they_go([lambda: _as_it_is(patient, batch), lambda: _flat(patient, batch)])
+
+
+def _as_it_is(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Yield what one measurement of a batch tells of targets that are shown, and of the order of answers."""
+    heard, given, answers = _listened(patient, batch)
     yield from as_far_as_they_go([
-        lambda: _shown(patient, batch), lambda: _flat(patient, batch), lambda: _flattened(patient, batch),
+        lambda: _shown(patient.network, heard, given), lambda: _flattened(heard, answers, batch),
     ])  # fmt: skip
 
 
@@ -32,7 +38,7 @@ class Compared(TorchFunctionMode):
 
     NAMES = (
         "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
-        "binary_cross_entropy_with_logits", "kl_div", "sub", "__sub__", "__rsub__", "rsub",
+        LOGISTIC, "kl_div", "sub", "__sub__", "__rsub__", "rsub",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -119,9 +125,8 @@ def _flat(patient: Patient, batch: Any) -> Iterator[Finding]:
         yield Finding("loss_activation_mismatch", "loss", f"{seen}: divide by the temperature", 0.88)
 
 
-def _shown(patient: Patient, batch: Any) -> Iterator[Finding]:
+def _shown(network: nn.Module, heard: Compared, given: list[tuple[Any, ...]]) -> Iterator[Finding]:
     """Find a network that is handed, beside its inputs, the very targets that it is to give, each at its own place."""
-    heard, given, _ = _listened(patient, batch)
     if len(given) != 1 or not heard.targets:
         return
     target = next((t for t in heard.targets if t.ndim), heard.targets[0])
@@ -131,7 +136,7 @@ def _shown(patient: Patient, batch: Any) -> Iterator[Finding]:
         if shown.is_floating_point() != target.is_floating_point():
             continue
         same = torch.equal(shown.reshape(-1), target.reshape(-1)) and len(target.unique()) > 2
-        if same and _copied(patient.network, given[0], shown):
+        if same and _copied(network, given[0], shown):
             seen = f"tensor {place + 1} that the network is handed equals the targets, place by place: it can be copied"
             yield Finding("causality_leak", "targets", seen, 0.9)
             return
@@ -186,9 +191,8 @@ def _copied(network: nn.Module, given: tuple[Any, ...], shown: Tensor) -> bool:
     return float(by_place[at]) > 0 and float(by_place[:at].max()) < 1e-5 * float(by_place[at])
 
 
-def _flattened(patient: Patient, batch: Any) -> Iterator[Finding]:
+def _flattened(heard: Compared, answers: list[Any], batch: Any) -> Iterator[Finding]:
     """Find answers of several places that are laid out in another order than their targets."""
-    heard, _, answers = _listened(patient, batch)
     outputs = [o for o in parts_of(answers) if o.is_floating_point() and o.ndim > 2]
     targets = [t for t in parts_of(batch) if not t.is_floating_point() and t.ndim > 1]
     for name, (scores, aim) in zip(heard.names, heard.pairs, strict=True):
