@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import sys
+from pathlib import Path
 
 import data  # noqa: F401  (puts the folder of `loaders` on the path)
 import numpy as np
-from data_acre import cutouts
-from data_birch import molecules, paragraphs, spoken
 from loaders import _home
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "seen"))  # loaders that earlier programs came with
+from data_acre import cutouts  # noqa: E402
+from data_birch import molecules, paragraphs, spoken  # noqa: E402
 
 __all__ = ["austen", "cutouts", "molecules", "paragraphs", "spoken", "stamps"]
 
