@@ -127,6 +127,14 @@ def test_a_mask_that_leaves_only_padding_beside_a_class_token(turned):
     assert (("padding_leak", "network") in found) is turned
 
 
+@pytest.mark.parametrize("zero", [True, False])
+def test_a_linear_model_of_tokens_that_starts_at_zero_does_not_look_at_padding_only(zero):
+    bag = nn.EmbeddingBag(66, 10, mode="sum", padding_idx=0)
+    if zero:
+        nn.init.zeros_(bag.weight)
+    assert ("padding_leak", "network") not in examples(patient(bag, lines_of_tokens()))
+
+
 class FromOwn(nn.Module):
     """Answers from the first token itself, beside what attention brings from the others, the padded or the told."""
 

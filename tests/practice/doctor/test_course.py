@@ -242,6 +242,24 @@ def test_what_learns_is_not_mended(make):
     assert tried(make)[0] == []
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+def test_the_plain_step_proves_nothing_where_two_players_take_turns(turns):
+    """An objective is one player's alone: that the plain step lowers it says nothing of a step that trains two."""
+
+    def objective(network, batch):
+        return F.cross_entropy(network(batch[0]), batch[1])
+
+    def step(network, batch, optimizer, loss):
+        for _ in range(turns):
+            optimizer.zero_grad()
+            (1e-4 * objective(network, batch)).backward()
+            optimizer.step()
+
+    found, went = tried(lambda: patient(loss=None, objective=objective, step=step))
+    assert any(row["treatment"].startswith("with the plain step") for row in went.treated)
+    assert ("wrong_loss" in found) is (turns == 1)
+
+
 def test_a_careful_training_shows_what_the_network_can_do():
     """Without simple models to compare with, only the same network, well trained, tells that a rate is too low."""
 

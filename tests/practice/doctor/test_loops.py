@@ -74,6 +74,20 @@ def test_gradients_may_be_cleared_in_any_way(clear, after):
     assert causes(check_step(clearing(clear, after))) == []
 
 
+@pytest.mark.parametrize(
+    "clip", [lambda ps: nn.utils.clip_grad_norm_(ps, 1.0), lambda ps: nn.utils.clip_grad_value_(ps, 0.5)]
+)
+@pytest.mark.parametrize(("clear", "missed"), [(never, True), (by_hand, False), (by_zeros, False)])
+def test_clipping_is_not_clearing(clip, clear, missed):
+    def step(network, batch, optimizer, loss):
+        clear(network, optimizer, 0)
+        loss(network(batch[0]), batch[1]).backward()
+        clip(network.parameters())
+        optimizer.step()
+
+    assert ("missing_zero_grad" in causes(check_step(patient(step=step)))) is missed
+
+
 @pytest.mark.parametrize("every", [4, 16])
 @pytest.mark.parametrize("shared", [True, False])
 def test_gradients_that_are_added_up_without_a_share(every, shared):

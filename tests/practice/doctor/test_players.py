@@ -11,7 +11,7 @@ from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_flow import check_flow
 from gradus.practice.doctor.checks_gradients import check_whole_gradient
 from gradus.practice.doctor.checks_made import check_players
-from gradus.practice.doctor.checks_step import check_step
+from gradus.practice.doctor.checks_step import check_step, steps_often
 from gradus.practice.doctor.patient import Patient
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.trial import quiet
@@ -89,6 +89,18 @@ def test_players_that_work_against_themselves(digits, settings, words):
 def test_sound_players_of_either_form_are_no_finding(digits, settings):
     patient = players(digits, **settings)
     assert found(check_players(patient, patient.train.first())) == []
+
+
+def test_turns_of_players_are_told_from_a_plain_step(digits):
+    def plain(network, batch, optimizer, loss):
+        optimizer.zero_grad()
+        network.judge(batch[0]).mean().backward()
+        optimizer.step()
+
+    patient = players(digits)
+    assert steps_often(patient)
+    patient.step, patient.optimizer = plain, patient.optimizers[0]
+    assert not steps_often(patient)
 
 
 class Coded(nn.Module):

@@ -590,6 +590,18 @@ def test_frozen_weights_as_they_were_drawn():
     assert as_drawn(p)  # the layer after a trained one was never trained
 
 
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_a_recurrent_layer_that_is_left_out_is_as_it_was_drawn(kind):
+    torch.manual_seed(0)
+    network = nn.ModuleDict({"table": nn.Embedding(9, 16), "read": kind(16, 32), "last": nn.Linear(32, 9)})
+    trained = [*network["table"].parameters(), *network["last"].parameters()]
+    p = patient(network, optimizer=torch.optim.Adam(trained, 1e-3))
+    assert as_drawn(p)
+    with torch.no_grad():
+        p.network["read"].weight_hh_l0.mul_(1.3)
+    assert not as_drawn(p)
+
+
 def test_rates_are_judged_by_how_well_they_go_with_the_counts():
     (x, y), (x_val, y_val) = measured()
     counts = [torch.exp(v).round() for v in (y, y_val)]

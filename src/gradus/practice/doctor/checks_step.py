@@ -16,7 +16,7 @@ from gradus.practice.doctor.findings import Finding, as_far_as_they_go
 from gradus.practice.doctor.hearing import StepWatch, heard
 from gradus.practice.doctor.patient import Patient, stored
 
-__all__ = ["check_step", "has_players", "in_order", "minds_mode", "sleeps"]
+__all__ = ["check_step", "has_players", "in_order", "minds_mode", "sleeps", "steps_often"]
 
 STEPS = 24
 SENTINEL = 1e3
@@ -181,6 +181,14 @@ def in_order(patient: Patient) -> bool:
     return bool(told) and all(call == ["zero", "backward", "step"] for call in told)
 
 
+def steps_often(patient: Patient) -> bool:
+    """Whether one call of the step lets optimizers step more than once, as players do that take turns."""
+    if patient.step is None:
+        return False
+    watch = watch_steps(patient, 3)
+    return bool(watch.events) and watch.counts["step"] >= 2 * len(watch.events)
+
+
 def _last(events: Sequence[str], name: str) -> int:
     return len(events) - 1 - list(reversed(events)).index(name)
 
@@ -333,8 +341,10 @@ def _fresh_gradients(patient: Patient) -> bool:
     seen: list[bool] = []
 
     def look(*_: Any) -> None:
-        big = [float(p.grad.abs().median()) for p in parameters if p.grad is not None]
-        seen.append(bool(big) and min(big) > 0.1 * SENTINEL)
+        left = [p.grad.detach().reshape(-1) for p in parameters if p.grad is not None]
+        whole = torch.cat(left) if left else torch.zeros(1)
+        along = float(whole.sum()) / max(float(whole.norm()) * whole.numel() ** 0.5, 1e-30)  # clipping keeps it at one
+        seen.append(bool(left) and (min(float(g.abs().median()) for g in left) > 0.1 * SENTINEL or along > 0.99))
 
     handles = [optimizer.register_step_pre_hook(look) for optimizer in patient.optimizers]
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradus.practice.doctor.checks_step import in_order
+from gradus.practice.doctor.checks_step import in_order, steps_often
 from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
@@ -162,6 +162,11 @@ def _rough(trial: Trial) -> float:
 
 def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treatment, Trial]]) -> Iterator[Finding]:
     """Yield the treatments that helped, the one that helped most for its likelihood first."""
+    if sample.loss is None and any(treatment.cause == "wrong_step_order" for _, _, treatment, _ in found):
+        turns = steps_often(sample)  # of two players, the objective is one's alone: the plain step trains no other
+        found = [one for one in found if not (turns and one[2].cause == "wrong_step_order")]
+    if not found:
+        return
     usual = 0.25 if course.poor else 0.3 if course.behind else 0.5
     if course.base.skill < 0.05 and not math.isfinite(course.known):
         usual = 0.15  # next to nothing is learned: a little is a lot
