@@ -60,6 +60,8 @@ def test_no_arguments_show_the_help(capsys):
         (["fit", "digits", "--sed", "1"], ["--sed", "--seed"]),
         (["fit", "digits", "--seed", "one"], ["--seed", "integer"]),
         (["fit", "digits", "--seed", "-1"], ["--seed", "greater than or equal to 0"]),
+        (["sample", "run", "-n", "0"], ["a valid -n, got '0'", "greater than or equal to 1"]),
+        (["sample", "run", "-n0"], ["a valid -n, got '0'"]),
         (["fit", "digits", "--task", "clustering"], ["clustering", "classification"]),
         (["fit", "digits", "--set", "hidden"], ["--set name=value", "hidden"]),
         (["fit", "digits", "--set", "a=1", "--set", "a=2"], ["one value for a"]),

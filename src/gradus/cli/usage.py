@@ -48,11 +48,12 @@ def usage_error(error: Any, arguments: Sequence[str]) -> SettingError:
 
 
 def _bad_value(error: Any, arguments: Sequence[str], see: str) -> SettingError:
-    name = next((o for o in error.param.opts if o.startswith("--")), error.param.name)
+    options = [o for o in error.param.opts if o.startswith("-")]
+    name = next((o for o in options if o.startswith("--")), options[0] if options else error.param.name)
     # pydantic's words, where typer parses with it, speak of an "input"
     reason = re.sub(r"^Value error, |, unable to parse .*$", "", error.message)
     reason = _lower(re.sub(r"^Input should", "it should", reason).rstrip("."))
-    value = _value_of(name, arguments)
+    value = next((v for o in options or [name] if (v := _value_of(o, arguments))), "")
     hint = nearest(value, [word for word in re.findall(r"'([^']*)'", reason) if word != value])
     received = f"{value!r} ({reason})" if value else reason
     return SettingError(f"a valid {name}", received, hint + see)
@@ -94,6 +95,8 @@ def _value_of(name: str, arguments: Sequence[str]) -> str:
             return word.partition("=")[2]
         if word == name and i + 1 < len(arguments):
             return arguments[i + 1]
+        if len(name) == 2 and word.startswith(name):
+            return word[2:]  # -n5
     return ""
 
 
