@@ -1,4 +1,4 @@
-"""Fat content of meat from its near-infrared spectrum (Tecator), 1D convolutions."""
+"""Protein content of meat from its near-infrared spectrum (Tecator), 1D convolutions."""
 import torch
 from sklearn.metrics import r2_score
 from torch import nn
@@ -24,27 +24,27 @@ def score(model, loader):
     model.eval()
     predicted, measured = [], []
     with torch.inference_mode():
-        for spectra, fat in loader:
+        for spectra, protein in loader:
             predicted.append(model(spectra))
-            measured.append(fat)
+            measured.append(protein)
     predicted, measured = torch.cat(predicted).numpy(), torch.cat(measured).numpy()
     return r2_score(predicted, measured)
 
 
-def spectra_and_fat():
+def spectra_and_protein():
     meat = table("meats").sample(frac=1, random_state=2)
     absorbance = torch.tensor(meat.filter(like="x_").to_numpy("float32"))
-    fat = torch.tensor(meat[["protein"]].to_numpy("float32"))
+    protein = torch.tensor(meat[["protein"]].to_numpy("float32"))
     level = (absorbance - absorbance.mean(1, keepdim=True)) / absorbance.std(1, keepdim=True)  # SNV
     slope = torch.diff(level, dim=1, append=level[:, -1:])
     x = torch.stack([level, slope], 1)
     x = (x - x[:160].mean(0)) / x[:160].std(0).clamp(min=1e-6)
-    return x, (fat - fat[:160].mean()) / fat[:160].std()
+    return x, (protein - protein[:160].mean()) / protein[:160].std()
 
 
 def build(seed=0):
     torch.manual_seed(seed)
-    x, y = spectra_and_fat()
+    x, y = spectra_and_protein()
     model = SpectrumNet()
     model(x[:2])  # shapes of the lazy layer
     return dict(network=model, loss=nn.SmoothL1Loss(), evaluate=score, batch_size=16, epochs=12,
