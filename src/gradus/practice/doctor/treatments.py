@@ -424,9 +424,13 @@ def as_drawn(patient: Patient) -> bool:
     held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
     for module in patient.network.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase):
-            recurrent = isinstance(module, nn.RNNBase)
-            w = module.weight_hh_l0 if recurrent else module.weight
-            bound = module.hidden_size**-0.5 if recurrent else w[0].numel() ** -0.5
+            w: Tensor
+            if isinstance(module, nn.RNNBase):
+                w = next(p for n, p in module.named_parameters() if n.startswith("weight_hh"))
+                bound = float(module.hidden_size) ** -0.5
+            else:
+                w = module.weight
+                bound = float(w[0].numel()) ** -0.5
             if (not w.requires_grad or id(w) not in held) and w.numel() >= 30:
                 spread = float(w.double().std()) / (bound / 3**0.5)
                 inside = 0.9 * bound < float(w.abs().max()) <= 1.0001 * bound
