@@ -48,12 +48,12 @@ def usage_error(error: Any, arguments: Sequence[str]) -> SettingError:
 
 
 def _bad_value(error: Any, arguments: Sequence[str], see: str) -> SettingError:
-    options = [o for o in error.param.opts if o.startswith("-")]
-    name = next((o for o in options if o.startswith("--")), options[0] if options else error.param.name)
+    names = [o for o in error.param.opts if o.startswith("-")] or [error.param.name]
+    name = next((o for o in names if o.startswith("--")), names[0])
     # pydantic's words, where typer parses with it, speak of an "input"
     reason = re.sub(r"^Value error, |, unable to parse .*$", "", error.message)
     reason = _lower(re.sub(r"^Input should", "it should", reason).rstrip("."))
-    value = next((v for o in options or [name] if (v := _value_of(o, arguments))), "")
+    value = next((v for o in names if (v := _value_of(o, arguments))), "")
     hint = nearest(value, [word for word in re.findall(r"'([^']*)'", reason) if word != value])
     received = f"{value!r} ({reason})" if value else reason
     return SettingError(f"a valid {name}", received, hint + see)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-
 import data  # noqa: F401  (puts the folder of `loaders` on the path)
 import numpy as np
+from data_dahlia import austen as novel
 from loaders import _home
 
 __all__ = ["novel", "placed"]
@@ -38,9 +37,3 @@ def placed(n: int = 600, side: int = 40, seed: int = 0) -> tuple[np.ndarray, np.
         rows, columns = masks[i].any(1).nonzero()[0], masks[i].any(0).nonzero()[0]
         boxes[i] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     return pictures, boxes, masks
-
-
-def novel(n: int = 60_000, skip: int = 2000) -> str:
-    """Return n characters of Jane Austen's novels, after `skip` of them."""
-    with gzip.open(_home() / "text" / "austen.txt.gz", "rt", encoding="utf-8") as f:
-        return f.read(skip + n)[skip:]

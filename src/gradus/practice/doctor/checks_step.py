@@ -166,8 +166,7 @@ def has_players(patient: Patient) -> bool:
     if patient.step is None or len(list(patient.network.children())) < 2:
         return False
     watch = watch_steps(patient, 3)
-    calls = max(1, len(watch.events))
-    own = watch.counts["step"] >= 2 * calls or patient.loss is None
+    own = _turns(watch) or patient.loss is None
     return _several(watch, patient) and own
 
 
@@ -183,10 +182,12 @@ def in_order(patient: Patient) -> bool:
 
 def steps_often(patient: Patient) -> bool:
     """Whether one call of the step lets optimizers step more than once, as players do that take turns."""
-    if patient.step is None:
-        return False
-    watch = watch_steps(patient, 3)
-    return bool(watch.events) and watch.counts["step"] >= 2 * len(watch.events)
+    return patient.step is not None and _turns(watch_steps(patient, 3))
+
+
+def _turns(watch: StepWatch) -> bool:
+    """Whether optimizers step at least twice in a call."""
+    return watch.counts["step"] >= 2 * max(1, len(watch.events))
 
 
 def _last(events: Sequence[str], name: str) -> int:
@@ -335,6 +336,14 @@ def _uncleared(watch: StepWatch) -> int:
     return found
 
 
+def _marked(gradients: Sequence[Tensor]) -> bool:
+    """Whether the mark is still in gradients, by its size or, where they were clipped, by its direction."""
+    if min(float(g.abs().median()) for g in gradients) > 0.1 * SENTINEL:
+        return True
+    whole = torch.cat(list(gradients))
+    return float(whole.sum()) > 0.99 * max(float(whole.norm()) * whole.numel() ** 0.5, 1e-30)
+
+
 def _fresh_gradients(patient: Patient) -> bool:
     """Whether a step clears gradients in some way that was not heard: it loses a mark left in them."""
     parameters = [p for p in patient.network.parameters() if p.requires_grad]
@@ -342,9 +351,7 @@ def _fresh_gradients(patient: Patient) -> bool:
 
     def look(*_: Any) -> None:
         left = [p.grad.detach().reshape(-1) for p in parameters if p.grad is not None]
-        whole = torch.cat(left) if left else torch.zeros(1)
-        along = float(whole.sum()) / max(float(whole.norm()) * whole.numel() ** 0.5, 1e-30)  # clipping keeps it at one
-        seen.append(bool(left) and (min(float(g.abs().median()) for g in left) > 0.1 * SENTINEL or along > 0.99))
+        seen.append(bool(left) and _marked(left))
 
     handles = [optimizer.register_step_pre_hook(look) for optimizer in patient.optimizers]
     try:

@@ -422,24 +422,23 @@ def as_drawn(patient: Patient) -> bool:
     """Whether weights that stay fixed, most or the last, are as layers draw them within a bound: not trained."""
     found = []
     held = {id(p) for o in patient.optimizers for group in o.param_groups for p in group["params"]}
-    for module in patient.network.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.RNNBase):
-            w: Tensor
-            if isinstance(module, nn.RNNBase):
-                w = next(p for n, p in module.named_parameters() if n.startswith("weight_hh"))
-                bound = float(module.hidden_size) ** -0.5
-            else:
-                w = module.weight
-                bound = float(w[0].numel()) ** -0.5
-            if (not w.requires_grad or id(w) not in held) and w.numel() >= 30:
-                spread = float(w.double().std()) / (bound / 3**0.5)
-                inside = 0.9 * bound < float(w.abs().max()) <= 1.0001 * bound
-                found.append(inside and abs(spread - 1) < max(0.05, 2.5 / w.numel() ** 0.5))
-        elif isinstance(module, nn.Embedding):
-            w = module.weight
-            if (not w.requires_grad or id(w) not in held) and w.numel() >= 30:
-                found.append(abs(float(w.double().std()) - 1) < max(0.05, 2.5 / w.numel() ** 0.5))
+    for w, bound in map(_usual_draw, patient.network.modules()):
+        if w is None or w.numel() < 30 or (w.requires_grad and id(w) in held):
+            continue
+        usual = bound / 3**0.5 if bound else 1.0
+        inside = not bound or 0.9 * bound < float(w.abs().max()) <= 1.0001 * bound
+        found.append(inside and abs(float(w.double().std()) / usual - 1) < max(0.05, 2.5 / w.numel() ** 0.5))
     return bool(found) and (found[-1] or sum(found) > 0.5 * len(found))
+
+
+def _usual_draw(module: nn.Module) -> tuple[Tensor | None, float]:
+    """Return a layer's weights and the bound within which torch draws them evenly; 0 if normal with spread one."""
+    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return module.weight, float(module.weight[0].numel()) ** -0.5
+    if isinstance(module, nn.RNNBase):
+        recurrent = next(p for n, p in module.named_parameters() if n.startswith("weight_hh"))
+        return recurrent, float(module.hidden_size) ** -0.5
+    return (module.weight if isinstance(module, nn.Embedding) else None), 0.0
 
 
 def _shuffled(patient: Patient) -> Patient | None:
