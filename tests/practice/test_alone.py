@@ -143,6 +143,28 @@ def test_bits_of_pixels_are_those_of_their_levels():
     assert np.isclose(found["bits_per_pixel"], 3) and "bits_per_column" not in found
 
 
+def test_the_floor_of_variances_is_the_same_on_every_rung_of_mixtures():
+    """One cloud on a line: its variance across is the floor's alone, and must not tell one mixture from another."""
+    line = np.random.default_rng(0).normal(size=(500, 1)) @ np.array([[1.0, 1.0, 2.0]])
+    parts = line[:300], line[300:400], line[400:]
+    _, cls, _, given = top_for("cluster", line)
+    mixtures = [rung.estimator for rung in rungs_for("cluster", line, 2, 0)]
+    assert given["floor"] > 0 and {one.floor for one in mixtures} == {given["floor"]}
+    assert top_for("density", line[:, :1])[3]["floor"] == given["floor"]
+    top = Rung("top", "classical", cls(**given, random_state=0), "")
+    ladder = climb([*rungs_for("cluster", parts[0], 2, 0), top], DensityContest(*parts, seed=0))
+    assert abs(ladder.row("top").valid.value - ladder.row("one group").valid.value) < 0.1
+
+
+def test_generators_are_judged_by_samples_as_they_are_given_out():
+    coins = np.random.default_rng(0).integers(0, 2, (600, 6)).astype(float)
+    parts = coins[:300], coins[300:450], coins[450:]
+    fair = Independent().fit(parts[0])
+    rough = SampleContest(*parts, seed=0).judge(fair, "test")[1].value
+    whole = SampleContest(*parts, seed=0, given_out=lambda rows: np.clip(np.round(rows), 0, 1))
+    assert whole.judge(fair, "test")[1].value > rough + 0.1
+
+
 def test_samples_are_compared_with_whole_rows_only():
     gaps = WINE.copy()
     gaps[::11, 2] = np.nan

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris, load_wine
 
-from gradus.practice.rounding import snapped, spread_out, steps_of
+from gradus.practice.rounding import bounds_of, levelled, snapped, spread_out, steps_of
+from gradus.research.generative.evaluation import dequantize
 
 
 def test_steps_of_real_columns():
@@ -37,6 +38,25 @@ def test_noise_is_of_one_step_around_the_value_and_rounds_away():
         assert np.isclose(gap[:, column].var(), step**2 / 12, rtol=0.08)
     assert np.allclose(snapped(found, steps), rows, rtol=0, atol=1e-12)
     assert np.isnan(spread_out(np.full((2, 1), np.nan), np.ones(1), np.random.default_rng(0))).all()
+
+
+def test_rounded_samples_stay_within_the_values_of_their_column():
+    rows = np.array([[0.0, 1.0, -3.0], [4.0, np.nan, 2.5]])
+    drawn = np.array([[-0.8, 1.4, -9.0], [4.6, 0.3, 9.0], [2.4, 7.0, 0.123]])
+    steps = np.array([1.0, 1.0, 0.0])
+    expected = [[0.0, 1.0, -9.0], [4.0, 1.0, 9.0], [2.0, 1.0, 0.123]]
+    assert snapped(drawn, steps, bounds_of(rows)).tolist() == expected
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_levels_come_back_from_pixels_with_noise_and_without(levels):
+    whole = np.arange(levels, dtype=float).repeat(50)
+    noisy = dequantize(whole, levels=levels, random_state=0)
+    assert np.array_equal(levelled(noisy, levels, spread=True), whole)
+    assert np.array_equal(levelled(whole / (levels - 1), levels, spread=False), whole)
+    beyond = np.array([-3.0, 4.0])
+    for spread in (True, False):
+        assert levelled(beyond, levels, spread=spread).tolist() == [0, levels - 1]
 
 
 def test_with_noise_no_density_of_coins_exceeds_their_probability():

@@ -207,3 +207,66 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path, text, word):
 def test_a_setting_of_another_model_is_refused(tmp_path):
     with pytest.raises(SettingError, match="FactorAnalysis"):
         fitted(tmp_path, "factors", batch_size=3)
+
+
+def test_samples_have_the_values_of_the_data(tmp_path):
+    """Counts from 0, flags and prices: drawn rows are rounded and within the range, whatever the task."""
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=400)
+    table = pd.DataFrame({
+        "count": rng.poisson(np.exp(0.5 * size)), "flag": size + rng.normal(size=400) > 0,
+        "size": size, "price": np.round(np.exp(size), 1),
+    })  # fmt: skip
+    source = tmp_path / "rows.csv"
+    table.to_csv(source, index=False)
+    for task, settings in (("generate", {"max_epochs": 3}), ("density", {"max_epochs": 2}), ("cluster", {})):
+        run = fitted(tmp_path, task, source, **settings)
+        data = run.read_record().data
+        assert data.steps == {"count": 1.0, "flag": 1.0, "price": 0.1}
+        assert data.bounds["flag"] == (0, 1) and data.bounds["count"][0] == 0
+        assert any("noise of one step" in note for note in data.notes) == (task != "generate")
+        rows = sample_run(run.path, 400, seed=0)
+        assert set(rows["flag"]) == {0.0, 1.0} and set(rows["count"]) <= set(range(table["count"].max() + 1))
+        assert np.allclose(rows["price"], rows["price"].round(1)) and (rows["price"] >= table["price"].min()).all()
+        assert rows["size"].nunique() == 400
+
+
+def test_a_generator_that_has_no_code_still_answers_rows(tmp_path):
+    """Two clouds: a mixture is chosen, and tells to which component a row belongs."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0, 1], 150)
+    rows = np.array([[-6.0, -6.0], [6.0, 6.0]])[groups] + rng.normal(size=(300, 2))
+    source = tmp_path / "rows.csv"
+    pd.DataFrame(rows, columns=list("ab")).to_csv(source, index=False)
+    run = fitted(tmp_path, "generate", source, max_epochs=1)
+    record = run.read_record()
+    assert record.chosen.startswith("mixture of") and any("gradus predict" in line for line in record.next_commands)
+    answers = predict_run(run.path, source)
+    assert list(answers) == ["group", "probability"] and answers["probability"].between(0, 1).all()
+    for group in answers["group"].unique():  # no component holds rows of both clouds
+        assert len(set(groups[answers["group"] == group])) == 1
+    alone = tmp_path / "alone.csv"  # columns that know nothing of each other
+    pd.DataFrame(rng.normal(size=(400, 2)), columns=list("ab")).to_csv(alone, index=False)
+    run = fit_source(alone, task="compress", out=tmp_path / "codes", settings={"max_epochs": "1"})
+    assert predict_run(run.path, alone).shape[1] >= 1
+
+
+def test_groups_of_pictures_are_judged_with_noise_on_their_levels(tmp_path):
+    run = fitted(tmp_path, "cluster", "digits")
+    record = run.read_record()
+    assert any("noise of one step of 17" in note for note in record.data.notes)
+    scores = [row.test.value for row in record.ladder if row.test is not None]
+    assert all(0 < score < 64 * np.log(17) for score in scores)  # a uniform density has 0; all on one level, the most
+    assert 0 < record.test_scores["bits_per_pixel"].value < np.log2(17)
+    drawn = sample_run(run.path, 30, seed=0).to_numpy()
+    assert drawn.dtype.kind == "i" and drawn.min() == 0 and drawn.max() == 16
+
+
+@pytest.mark.parametrize(("size", "task"), [(1e200, "density"), (1e200, "compress"), (1e-200, "cluster")])
+def test_numbers_beyond_what_squares_hold_are_refused_by_name(tmp_path, size, task):
+    rng = np.random.default_rng(0)
+    source = tmp_path / "rows.csv"
+    pd.DataFrame({"a": rng.normal(size=100), "far": size * rng.normal(size=100)}).to_csv(source, index=False)
+    with pytest.raises(DataError, match="in column 'far'; change its unit") as caught:
+        fitted(tmp_path, task, source)
+    assert "\n" not in str(caught.value) and not (tmp_path / task).exists()

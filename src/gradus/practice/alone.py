@@ -6,7 +6,7 @@ share of the variance that is lost on the way through it; a generator by how far
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -50,6 +50,7 @@ MOST_DRAWN = 4000  # rows of a part that samples are compared with: more take lo
 FLOW_ROWS = 400_000  # rows that a flow sees in training, one as often as there are epochs
 MOST_FULL = 32  # columns beyond which a covariance for each component is more than rows can settle
 GROUPS = (2, 3, 4, 6, 8, 12)
+FLOOR = 1e-3  # of variances, the same on every rung: else it decides which mixture is the likeliest
 FACTORS = "a plane, and noise of its own for each column"
 
 LIKELIHOOD = Measure("log_likelihood", True, "nats", "log-density of an unseen row, in the units of the data")
@@ -196,7 +197,7 @@ def _flow(X: Rows) -> dict[str, Any]:
 
 
 def _mixture(k: int, form: Any, seed: int) -> GaussianMixture:
-    return GaussianMixture(n_components=k, covariance=form, floor=1e-3, random_state=seed)
+    return GaussianMixture(n_components=k, covariance=form, floor=FLOOR, random_state=seed)
 
 
 def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str, type[Any], str, dict[str, Any]]:
@@ -206,7 +207,12 @@ def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str,
         return "factor analysis", FactorAnalysis, FACTORS, {}
     if task == "cluster":
         form = "full" if X.shape[1] <= MOST_FULL else "diag"
-        return "mixture of 5 groups", GaussianMixture, "as asked", {"n_components": 5, "covariance": form}
+        return (
+            "mixture of 5 groups",
+            GaussianMixture,
+            "as asked",
+            {"n_components": 5, "covariance": form, "floor": FLOOR},
+        )
     if task == "compress":
         if gaps:
             return "PCA over gaps", PCA, "the best plane through what is observed", {}
@@ -214,7 +220,12 @@ def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str,
         return "autoencoder", Autoencoder, "whether a curved code keeps more than a plane", hidden
     if X.shape[1] < 2:
         k = min(10, max(2, len(X) // 50))
-        return f"mixture of {k} Gaussians", GaussianMixture, "several clouds of rows", {"n_components": k}
+        return (
+            f"mixture of {k} Gaussians",
+            GaussianMixture,
+            "several clouds of rows",
+            {"n_components": k, "floor": FLOOR},
+        )
     if task == "density" and X.shape[1] <= MOST_FLOW:
         return "flow of splines", NeuralSplineFlow, "a density of any shape, exact", _flow(X)
     return _autoencoder()
@@ -241,10 +252,18 @@ class _Rows:
     tested = True
 
     def __init__(
-        self, train: Rows, valid: Rows, test: Rows, seed: int, picture: tuple[int, ...] = (), levels: int = 0
+        self,
+        train: Rows,
+        valid: Rows,
+        test: Rows,
+        seed: int,
+        picture: tuple[int, ...] = (),
+        levels: int = 0,
+        given_out: Callable[[Rows], Rows] | None = None,
     ) -> None:
         self.train, self.parts, self.seed = train, {"valid": valid, "test": test}, seed
         self.picture, self.levels = picture, levels
+        self.given_out = given_out or (lambda rows: rows)
 
     def fit(self, estimator: Any, rung: Rung) -> Any:
         """Fit one rung to the training rows; a network is shown pictures as pictures."""
@@ -331,6 +350,7 @@ class CodeContest(_Rows):
 class SampleContest(_Rows):
     """Generators: the share of unseen rows that samples come near decides; as many samples are drawn as there are rows.
 
+    Samples are judged as they are given out (``given_out``): rounded where the columns of the data are.
     Moments and broad kernels would favour the normal distribution that has the data's covariance, however little its
     samples look like rows. A generator that repeats the training rows is not told apart from a good one.
     """
@@ -347,7 +367,7 @@ class SampleContest(_Rows):
         center, spread = np.nanmean(self.train, 0), np.nanstd(self.train, 0)
         # pixels have one unit; a pixel that is hardly ever on must not outweigh the others
         unit = np.where(spread > 0, spread, 1.0) if not self.picture else np.sqrt((spread**2).mean())
-        samples = (drawn(fitted, len(rows), self.seed) - center) / unit
+        samples = (self.given_out(drawn(fitted, len(rows), self.seed)) - center) / unit
         found = covered_rows((rows - center) / unit, samples).astype(np.float64)
         return found, _mean(found)
 
@@ -368,10 +388,11 @@ def contest_for(
     seed: int,
     picture: tuple[int, ...] = (),
     levels: int = 0,
+    given_out: Callable[[Rows], Rows] | None = None,
 ) -> _Rows:
-    """Return how rungs of a task are judged."""
+    """Return how rungs of a task are judged; samples are, as ``given_out`` leaves them."""
     kinds: dict[str, type[_Rows]] = {"compress": CodeContest, "generate": SampleContest}
-    return kinds.get(task, DensityContest)(train, valid, test, seed, picture, levels)
+    return kinds.get(task, DensityContest)(train, valid, test, seed, picture, levels, given_out)
 
 
 def _share(sums: Any) -> Any:

@@ -28,7 +28,7 @@ from gradus.estimators.exhibit import Exhibit
 from gradus.estimators.unsupervised import RowsEstimator
 from gradus.practice.alone import ALONE, AloneTask, contest_for, drawn, rebuilt, rungs_for, top_for
 from gradus.practice.ladder import Ladder, Rung
-from gradus.practice.rounding import snapped, spread_out, steps_of
+from gradus.practice.rounding import bounds_of, levelled, snapped, spread_out, steps_of
 from gradus.research.autoregressive.flows import FlowEstimator
 from gradus.research.generative.evaluation import dequantize
 from gradus.research.generative.exhibits import reconstructions, samples
@@ -42,7 +42,7 @@ from gradus.runs.record import DataRecord, SplitRecord
 if TYPE_CHECKING:
     from gradus.runs.job import Job
 
-__all__ = ["OpenedAlone", "matrix_of", "open_alone"]
+__all__ = ["OpenedAlone", "as_data", "matrix_of", "open_alone"]
 
 COMPONENTS = 8
 WHY = {
@@ -55,8 +55,8 @@ WHY = {
 LEAST = 60
 LATENT = "latent.html"
 MOST_COLOURS = 20
-NOISY = ("density", "factors")  # where pixels get noise of one step
-JUDGED = (*NOISY, "cluster")  # by a density: rounded columns get noise of one step
+JUDGED = ("density", "factors", "cluster")  # by a density: pixels and rounded columns get noise of one step
+TINY, HUGE = 1e-100, 1e100  # beyond these, squares leave what a float64 can hold
 WITHOUT = {
     "density": "mixtures, flows and autoencoders",
     "generate": "mixtures, flows and autoencoders",
@@ -86,7 +86,10 @@ class OpenedAlone(Opened):
     left_out : list of Note
         What of the data is not learned from.
     steps : dict of str to float
-        Of columns whose values were rounded, and to which noise of one step was added.
+        Of columns whose values were rounded: where a density is learned, noise of one step was added to them, and
+        samples are rounded again.
+    bounds : dict of str to (float, float)
+        Their least and greatest value, which samples do not leave.
     """
 
     data: Dataset
@@ -97,6 +100,7 @@ class OpenedAlone(Opened):
     components: int
     left_out: list[Note] = field(default_factory=list)
     steps: dict[str, float] = field(default_factory=dict)
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -174,9 +178,8 @@ class OpenedAlone(Opened):
         train, valid, test = (self._part(name) for name in ("train", "valid", "test"))
         images = self.data.kind == "images"
         seed = derive(0, "samples") % 2**32
-        noisy = images and self.asked in NOISY
-        picture, levels = self._picture if images else (), int(self.data.scale) + 1 if noisy else 0
-        return contest_for(self.asked, train, valid, test, seed, picture, levels)
+        picture, levels = self._picture if images else (), self._levels if images and self._spread else 0
+        return contest_for(self.asked, train, valid, test, seed, picture, levels, self._given_out)
 
     def contest(self) -> Any:
         """Return how rungs are fitted and judged."""
@@ -187,9 +190,11 @@ class OpenedAlone(Opened):
         fitted = ladder.fitted[ladder.chosen]
         own = list(self._of_model(fitted))
         if self.data.kind == "images":
-            titles = {exhibit.title for exhibit in own}
-            shown = self._pictures(fitted, self._part("test")[:10])
+            shown = list(self._pictures(fitted, self._part("test")[:10]))
+            titles = {exhibit.title for exhibit in own} - {"Samples"}  # the model's own are not in the data's levels
             yield from (exhibit for exhibit in shown if exhibit.title not in titles)
+            drawn_here = any(exhibit.title == "Samples" for exhibit in shown)
+            own = [exhibit for exhibit in own if exhibit.title != "Samples" or not drawn_here]
         yield from own
         if self.data.kind == "images" and self.asked == "generate":
             yield from self._of_others(ladder)
@@ -199,7 +204,7 @@ class OpenedAlone(Opened):
         for row in ladder.rows:
             if row.kind != "network" or row.name not in ladder.fitted or row.name == ladder.chosen:
                 continue
-            rows = drawn(ladder.fitted[row.name], 20, 0).reshape(-1, *self._picture)
+            rows = self._given_out(drawn(ladder.fitted[row.name], 20, 0)).reshape(-1, *self._picture)
             caption = "Not chosen, for the eye to compare: what decides is nearness in pixels."
             yield replace(samples(rows, []), title=f"Samples of {row.name}", caption=caption)
 
@@ -231,10 +236,27 @@ class OpenedAlone(Opened):
             return exhibit
         table = exhibit.table.copy()
         for column in table.columns:
-            step = self.steps.get(str(column).removesuffix(" drawn").removesuffix(" of the nearest row"), 0.0)
+            name = str(column).removesuffix(" drawn").removesuffix(" of the nearest row")
+            step = self.steps.get(name, 0.0)
             if step:
-                table[column] = snapped(table[column].to_numpy()[:, None], np.array([step]))[:, 0]
+                bounds = np.array([self.bounds[name]])
+                table[column] = snapped(table[column].to_numpy()[:, None], np.array([step]), bounds)[:, 0]
         return replace(exhibit, table=table)
+
+    @property
+    def _levels(self) -> int:
+        """Levels of brightness that a pixel can have."""
+        return int(self.data.scale) + 1
+
+    @property
+    def _spread(self) -> bool:
+        """Whether noise of one step was added to rounded columns, or to pixels."""
+        return self.asked in JUDGED
+
+    def _given_out(self, rows: np.ndarray) -> np.ndarray:
+        """Return drawn rows as a user gets them: rounded where the data are; pixels from 0 to 1."""
+        found = as_data(rows, self.record(), self.asked)
+        return found / (self._levels - 1) if self.data.kind == "images" else found
 
     @property
     def _labels(self) -> np.ndarray | None:
@@ -282,14 +304,14 @@ class OpenedAlone(Opened):
             rows = drawn(fitted, 20, 0)
         except (AttributeError, NotImplementedError):
             return
-        yield samples(rows.reshape(-1, *self._picture), [])
+        yield samples(self._given_out(rows).reshape(-1, *self._picture), [])
 
     def record(self) -> DataRecord:
         """Return what a run keeps of its data."""
         images = self.data.kind == "images"
         return DataRecord(
             name=self.name, kind=self.data.kind, rows=len(self.rows), columns=None if images else len(self.columns),
-            names=self.columns, steps=self.steps,
+            names=self.columns, steps=self.steps, bounds=self.bounds, levels=self._levels if images else None,
             shape=list(self.data.X.shape[1:]) if images else None, origin=self.data.origin,
             fingerprint=self.fingerprint, notes=[str(note) for note in self.notes],
             split=SplitRecord(
@@ -313,7 +335,7 @@ def matrix_of(data: Dataset, task: str, columns: list[str] | None = None) -> tup
         pixels = np.asarray(data.X, dtype=np.float64)
         levels = int(data.scale) + 1
         flat = pixels.reshape(len(pixels), -1)
-        if task not in NOISY:
+        if task not in JUDGED:
             return flat / data.scale, [], []
         why = f"noise of one step of {levels} was added to each pixel; nats are those of brightness from 0 to 1"
         return dequantize(flat, levels=levels, random_state=0), [], [Note("pixels", why)]
@@ -335,6 +357,23 @@ def matrix_of(data: Dataset, task: str, columns: list[str] | None = None) -> tup
     return rows, [str(name) for name in columns], notes
 
 
+def as_data(rows: np.ndarray, record: DataRecord, task: str) -> np.ndarray:
+    """Return drawn rows as the data have them: columns rounded and within their range, pixels in their levels.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, columns)
+        Drawn by a model of the data that ``record`` tells of, whose task was ``task``.
+    """
+    if record.levels:
+        return levelled(rows, record.levels, spread=task in JUDGED)
+    if not record.steps:
+        return rows
+    steps = np.array([record.steps.get(name, 0.0) for name in record.names])
+    bounds = np.array([record.bounds.get(name, (-np.inf, np.inf)) for name in record.names])
+    return snapped(rows, steps, bounds)
+
+
 def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
     """Read and divide rows whose own structure is learned; large pictures are cut into patches for their factors.
 
@@ -350,6 +389,7 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
         return open_patches(job, pictures, settings)
     data = _read(job)
     rows, columns, notes = matrix_of(data, task)
+    _check_size(rows, columns, data.name)
     with np.errstate(invalid="ignore"):
         moving = np.array([np.isfinite(c).any() and np.nanstd(c) > 0 for c in rows.T], dtype=bool)
     if data.kind == "table" and not moving.all() and moving.any():
@@ -377,19 +417,23 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
     if gone is not None and np.isnan(rows).any():
         why = f"only models that take them as they are stand on the ladder; {gone} do not, and are left out"
         notes.append(Note("missing values", why, int(np.isnan(rows).sum())))
-    print_, steps = fingerprint("rows", None, rows, None), {}
-    if data.kind == "table" and task in JUDGED:
-        found = steps_of(rows)
+    print_, steps, bounds = fingerprint("rows", None, rows, None), {}, {}
+    if data.kind == "table" and task != "compress":
+        found, ends = steps_of(rows), bounds_of(rows)
         steps = {name: float(step) for name, step in zip(columns, found, strict=True) if step}
-        rows = spread_out(rows, found, np.random.default_rng(derive(job.seed, "steps")))
-        notes += _noise(steps)
+        bounds = {
+            name: (float(low), float(high)) for name, (low, high) in zip(columns, ends, strict=True) if name in steps
+        }
+        if task in JUDGED:
+            rows = spread_out(rows, found, np.random.default_rng(derive(job.seed, "steps")))
+        notes += _rounding(steps, noise=task in JUDGED)
     test, valid = (0.2 if f is None else f for f in (job.test_fraction, job.valid_fraction))
     parts = split(rows, test=test, valid=valid, stratify=False, groups=data.groups, time=data.time, seed=job.seed)
     text = settings.get("n_components")
     components = int(text) if text is not None and text.strip().isdecimal() and int(text) > 0 else COMPONENTS
     return OpenedAlone(
         data=data, columns=columns, rows=rows, parts=parts, asked=task, left_out=notes,
-        components=min(components, rows.shape[1] - 1 or 1), fingerprint=print_, steps=steps,
+        components=min(components, rows.shape[1] - 1 or 1), fingerprint=print_, steps=steps, bounds=bounds,
     )  # fmt: skip
 
 
@@ -408,13 +452,28 @@ def _read(job: Job) -> Dataset:
         raise
 
 
-def _noise(steps: dict[str, float]) -> list[Note]:
-    """Say to which columns noise of one step was added."""
+def _check_size(rows: np.ndarray, columns: list[str], where: str) -> None:
+    """Raise where squares of a column, or of how far it varies, are beyond what a float64 can hold."""
+    for name, column in zip(columns, rows.T, strict=False):  # pixels have no names
+        seen = column[np.isfinite(column)]
+        if not len(seen):
+            continue
+        largest, apart = np.abs(seen).max(), np.ptp(np.clip(seen, -HUGE, HUGE))
+        if largest > HUGE or 0 < apart < TINY:
+            received = f"values up to {largest:.3g}" if largest > HUGE else f"values that differ by {apart:.3g}"
+            expected = f"numbers between {TINY:g} and {HUGE:g} in size in {where}"
+            raise DataError(expected, f"{received} in column {name!r}", "change its unit, or drop it")
+
+
+def _rounding(steps: dict[str, float], *, noise: bool) -> list[Note]:
+    """Say to which columns noise of one step was added, and of which samples are rounded."""
     notes = []
     for step in sorted(set(steps.values()), reverse=True):
         names = [name for name, each in steps.items() if each == step]
         what = "whole numbers" if step == 1 else f"rounded to {step:g}"
-        why = f"{what}, on which a density could grow without bound: uniform noise of one step, {step:g}, was added"
+        why = f"{what}; samples are rounded too"
+        if noise:
+            why = f"{what}, on which a density could grow without bound: uniform noise of one step, {step:g}, was added"
         notes.append(Note(_columns(names), why, len(names)))
     return notes
 

@@ -20,7 +20,7 @@ from gradus.data.reading import load_table, read
 from gradus.data.texts import read_corpus
 from gradus.practice.alone import log_density, takes_gaps
 from gradus.research.linear_factors.patches import tiled_patches
-from gradus.runs.opened_alone import matrix_of
+from gradus.runs.opened_alone import JUDGED, matrix_of
 from gradus.runs.record import RunRecord
 
 __all__ = ["alone_frame", "corpus_frame", "forecast_frame", "patches_frame", "paths_frame"]
@@ -95,8 +95,8 @@ def alone_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> 
     Returns
     -------
     DataFrame
-        One row a row: ``log_density`` (nats) where the model has one, ``group`` and ``probability`` of groups, and the
-        numbers of the code, ``z1``, ``z2`` and so on.
+        One row a row: ``log_density`` (nats) where the task is judged by it or the model says nothing else, ``group``
+        and ``probability`` of mixtures, and the numbers of the code, ``z1``, ``z2`` and so on.
     """
     found = read(str(data), require_target=False)
     kind = "" if record.data is None else record.data.kind
@@ -115,14 +115,14 @@ def alone_frame(model: Any, data: str | Path, record: RunRecord, tell: Tell) -> 
         raise DataError("a row without gaps", "none", "fill the gaps")
     kept, rows = np.flatnonzero(whole), rows[whole]
     columns: dict[str, Any] = {}
-    if record.task in ("density", "factors", "cluster"):
-        columns["log_density"] = log_density(model, rows)
-    if record.task == "cluster":
+    if hasattr(model, "predict_proba"):
         shares = model.predict_proba(rows)
-        columns |= {"group": shares.argmax(1), "probability": shares.max(1)}
+        columns = {"group": shares.argmax(1), "probability": shares.max(1)}
     elif hasattr(model, "transform"):
         codes = np.asarray(model.transform(rows))
-        columns |= {f"z{k + 1}": codes[:, k] for k in range(codes.shape[1])}
+        columns = {f"z{k + 1}": codes[:, k] for k in range(codes.shape[1])}
+    if record.task in JUDGED or not columns:  # a rung without a code still says how likely a row is
+        columns = {"log_density": log_density(model, rows), **columns}
     frame = pd.DataFrame(columns, index=kept).reindex(range(len(whole)))
     if found.row_names is not None:
         frame.insert(0, "file", found.row_names)

@@ -115,7 +115,9 @@ class DataRecord(_Record):
     roles: dict[str, str] = Field(default_factory=dict)
     columns: int | None = None
     names: list[str] = Field(default_factory=list)
-    steps: dict[str, float] = Field(default_factory=dict)  # of columns whose values were rounded: noise was added
+    steps: dict[str, float] = Field(default_factory=dict)  # of columns whose values were rounded
+    bounds: dict[str, tuple[float, float]] = Field(default_factory=dict)  # of the same: samples stay within
+    levels: int | None = None  # of brightness, of pixels
     shape: list[int] | None = None
     classes: list[str] | None = None
     origin: str = ""

@@ -6,12 +6,11 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from gradus.core.errors import DataError, SettingError
 from gradus.practice.alone import ALONE, drawn
-from gradus.practice.rounding import snapped
+from gradus.runs.opened_alone import as_data
 from gradus.runs.other_answers import paths_frame
 from gradus.runs.predictions import check_finished, fitted_model
 from gradus.runs.record import RunFolder
@@ -36,7 +35,8 @@ def sample_run(path: str | Path, n: int = 1, *, seed: int | None = None, **rule:
     Returns
     -------
     list of str, or DataFrame
-        Texts, prompt included; of series one row a path, series and step; of rows without a target, rows like them.
+        Texts, prompt included; of series one row a path, series and step; of rows without a target, rows like them:
+        rounded columns rounded and within the data's range, pixels in the data's levels.
 
     Raises
     ------
@@ -61,10 +61,9 @@ def sample_run(path: str | Path, n: int = 1, *, seed: int | None = None, **rule:
         raise SettingError(f"no setting of texts for {words}", next(iter(given)), "leave it out")
     model = fitted_model(folder, record)[0]
     if alone and record.data is not None:
-        rows = drawn(model, n, seed)
-        names = record.data.names or [f"pixel {k}" for k in range(rows.reshape(n, -1).shape[1])]
-        steps = np.array([record.data.steps.get(name, 0.0) for name in names])
-        return pd.DataFrame(snapped(rows.reshape(n, -1), steps), columns=names)
+        rows = as_data(drawn(model, n, seed).reshape(n, -1), record.data, record.task)
+        names = record.data.names or [f"pixel {k}" for k in range(rows.shape[1])]
+        return pd.DataFrame(rows.astype(int) if record.data.levels else rows, columns=names)
     if kind == "series":
         return paths_frame(model, n, seed)
     known = inspect.signature(model.sample).parameters
