@@ -207,12 +207,8 @@ def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str,
         return "factor analysis", FactorAnalysis, FACTORS, {}
     if task == "cluster":
         form = "full" if X.shape[1] <= MOST_FULL else "diag"
-        return (
-            "mixture of 5 groups",
-            GaussianMixture,
-            "as asked",
-            {"n_components": 5, "covariance": form, "floor": FLOOR},
-        )
+        five = {"n_components": 5, "covariance": form, "floor": FLOOR}
+        return "mixture of 5 groups", GaussianMixture, "as asked", five
     if task == "compress":
         if gaps:
             return "PCA over gaps", PCA, "the best plane through what is observed", {}
@@ -220,12 +216,8 @@ def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str,
         return "autoencoder", Autoencoder, "whether a curved code keeps more than a plane", hidden
     if X.shape[1] < 2:
         k = min(10, max(2, len(X) // 50))
-        return (
-            f"mixture of {k} Gaussians",
-            GaussianMixture,
-            "several clouds of rows",
-            {"n_components": k, "floor": FLOOR},
-        )
+        clouds = {"n_components": k, "floor": FLOOR}
+        return f"mixture of {k} Gaussians", GaussianMixture, "several clouds of rows", clouds
     if task == "density" and X.shape[1] <= MOST_FLOW:
         return "flow of splines", NeuralSplineFlow, "a density of any shape, exact", _flow(X)
     return _autoencoder()

@@ -1,5 +1,8 @@
 """What only training shows: each fault on a small program, found by its name, beside a sound one that looks like it."""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits, make_moons
 from torch import nn
 
+from gradus.practice.doctor.checks_training import _result
 from gradus.practice.doctor.examination import examine_build
 
 
@@ -219,3 +223,16 @@ def test_a_fault_that_training_shows(make, causes):
 )
 def test_what_only_looks_like_it(make):
     assert first_cause(make) is None
+
+
+@pytest.mark.parametrize(
+    ("learned", "cause"), [(0.44, "overfitting"), (0.2, "underfitting"), (math.nan, "underfitting")]
+)
+def test_what_knows_its_training_rows_and_no_others_is_not_called_underfitting(learned, cause):
+    """A recommender's numbers: 0.15 on validation rows, where means of users and items reach 0.23."""
+    base = SimpleNamespace(skill=0.15, complete=True)
+    course = SimpleNamespace(
+        base=base, poor=True, outdone=False, known=0.23, train_skill=learned, reference={"means": 0.25}
+    )
+    (found,) = _result(course, [])
+    assert found.cause == cause and ("training rows" in found.evidence) is (cause == "overfitting")

@@ -566,7 +566,10 @@ def _result(course: Course, findings: list[Finding]) -> Iterator[Finding]:
         elif math.isfinite(known) and known > 0.1:
             # counted pairs of tokens know more than a short training does, where a text repeats itself
             if "token" not in course.reference or skill < 0.25 * known:
-                yield Finding("underfitting", "training", shown, 0.65 if skill < 0.4 * known else 0.52)
+                learned = course.train_skill  # of training rows more than simple models know, of others less
+                by_heart = math.isfinite(learned) and learned > max(known + 0.1, 2 * skill)
+                cause, more = ("overfitting", f"; {learned:.2f} on training rows") if by_heart else ("underfitting", "")
+                yield Finding(cause, "training", shown + more, 0.65 if skill < 0.4 * known else 0.52)
         elif max(row.get("skill", -math.inf) for row in course.base.epochs) < 0.01 and course.players:
             if -0.5 < skill < -1e-6:
                 return  # a score that wavers is no proof

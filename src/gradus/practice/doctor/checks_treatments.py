@@ -92,6 +92,8 @@ def treated(course: Course, fresh: Callable[[], Patient], deadline: float) -> It
         prior = _adapted(treatment, treatment.prior(sample), course)
         if course.enough and treatment.cause == "too_few_updates":
             continue  # as many steps are enough for a careful training
+        if treatment.cause == "wrong_step_order" and prior >= least and sample.loss is None and steps_often(sample):
+            continue  # of two players, the objective is one's alone: the plain step trains no other
         if prior >= least and (not unknown or treatment.cause in SAME_LOSS):
             planned.append((prior, treatment))
     planned.sort(key=lambda pair: -pair[0])
@@ -162,11 +164,6 @@ def _rough(trial: Trial) -> float:
 
 def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treatment, Trial]]) -> Iterator[Finding]:
     """Yield the treatments that helped, the one that helped most for its likelihood first."""
-    if sample.loss is None and any(treatment.cause == "wrong_step_order" for _, _, treatment, _ in found):
-        turns = steps_often(sample)  # of two players, the objective is one's alone: the plain step trains no other
-        found = [one for one in found if not (turns and one[2].cause == "wrong_step_order")]
-    if not found:
-        return
     usual = 0.25 if course.poor else 0.3 if course.behind else 0.5
     if course.base.skill < 0.05 and not math.isfinite(course.known):
         usual = 0.15  # next to nothing is learned: a little is a lot
