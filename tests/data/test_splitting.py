@@ -85,6 +85,7 @@ def test_groups_and_duplicates_lie_on_one_side(n, n_groups, repeats, shares, see
 
 @settings(max_examples=100, deadline=None)
 @given(times=st.lists(st.integers(0, 60), min_size=20, max_size=200), shares=SHARES)
+@example(times=[0] * 14 + [1] + [2] * 5, shares=(0.1, 0.15))
 def test_by_time_test_is_after_validation_after_training(times, shares):
     test, valid = shares
     times = np.array(times)

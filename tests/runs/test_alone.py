@@ -9,7 +9,8 @@ from PIL import Image
 
 from gradus.core.errors import DataError, SettingError
 from gradus.runs.graph import picture_of_run
-from gradus.runs.job import fit_source, resume_run
+from gradus.runs.job import Job, fit_source, resume_run
+from gradus.runs.opened_alone import open_alone
 from gradus.runs.predictions import predict_run
 from gradus.runs.sampling import sample_run
 
@@ -270,3 +271,29 @@ def test_numbers_beyond_what_squares_hold_are_refused_by_name(tmp_path, size, ta
     with pytest.raises(DataError, match="in column 'far'; change its unit") as caught:
         fitted(tmp_path, task, source)
     assert "\n" not in str(caught.value) and not (tmp_path / task).exists()
+
+
+def test_the_publisher_s_test_part_is_the_test_part(tmp_path):
+    """The test rows differ from the others by a shift: what is learned of the others knows nothing of it."""
+    rng = np.random.default_rng(0)
+    train, test = rng.integers(0, 100, (200, 6, 6), dtype=np.uint8), rng.integers(100, 200, (80, 6, 6), dtype=np.uint8)
+    train[100:] = train[:100]  # every picture twice
+    test[:3] = train[:3]
+    labels = np.arange(280) % 3
+    source = tmp_path / "pictures.npz"
+    np.savez(source, x_train=train, y_train=labels[:200], x_test=test, y_test=labels[200:])
+    opened = open_alone(Job(source=str(source), task="cluster", target="y_train"), {})
+    parts = opened.parts
+    assert (len(parts.train) + len(parts.valid), len(parts.test)) == (200, 80)
+    assert "the publisher's own test part of 80 rows" in opened.how
+    assert any(note.count == 3 and "publisher's test part" in note.what for note in opened.notes)
+    assert not set(parts.train % 100) & set(parts.valid % 100)  # equal pictures on one side, whatever their noise
+    assert opened.rows[parts.test[3:]].mean() > 0.5 > opened.rows[parts.train].mean()
+    assert np.array_equal(opened._labels, labels[200:].astype(str))
+
+
+def test_pictures_are_generated_with_one_spread_for_all_pixels(tmp_path):
+    record = fitted(tmp_path, "generate", "digits", max_epochs=1).read_record()
+    assert {s.name: s.value for s in record.settings}["spread"] == "shared"
+    record = fitted(tmp_path / "table", "generate", "wine", max_epochs=1).read_record()
+    assert {s.name: s.value for s in record.settings}["spread"] == "columns"

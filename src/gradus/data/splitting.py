@@ -124,10 +124,11 @@ def split(
     else:
         told = isinstance(data, Dataset) and any(note.what == "duplicate rows" for note in data.notes)
         parts = _at_random(X, y if stratify else None, groups, shares, seed, told)
-    return parts if published is None else _respecting(parts, X, published)
+    return parts if published is None else respecting(parts, X, published)
 
 
-def _respecting(parts: Split, X: Any, published: tuple[Any, Any]) -> Split:
+def respecting(parts: Split, X: Any, published: tuple[Any, Any]) -> Split:
+    """Return a split of ``X`` that says that the test rows are the publisher's, and which of them occur in ``X``."""
     known = np.isin(row_hashes(published[0]), row_hashes(X)) if type(X) is type(published[0]) else np.zeros(0, bool)
     notes = list(parts.notes)
     if known.any():
@@ -151,6 +152,8 @@ def _by_time(X: Any, time: Any, shares: np.ndarray) -> Split:
             cuts.append(n if not cuts or shares[TEST] == 0 else cuts[-1])
             continue
         free = starts[starts > low]
+        if not cuts and shares[TEST] > 0:
+            free = free[:-1]  # the last time is left for the test side
         if not len(free):
             received = f"{len(starts)} different ones in {n} rows"
             raise InputError("more different times than sides of the split", received, "set valid=0 or split at random")

@@ -200,7 +200,9 @@ def _mixture(k: int, form: Any, seed: int) -> GaussianMixture:
     return GaussianMixture(n_components=k, covariance=form, floor=FLOOR, random_state=seed)
 
 
-def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str, type[Any], str, dict[str, Any]]:
+def top_for(
+    task: AloneTask, X: Rows, *, gaps: bool | None = None, pixels: bool = False
+) -> tuple[str, type[Any], str, dict[str, Any]]:
     """Return name, class, reason and settings of the top of the ladder, whose settings a user may set."""
     gaps = bool(np.isnan(X).any()) if gaps is None else gaps
     if task == "factors" or (gaps and task in ("density", "generate")):
@@ -220,15 +222,16 @@ def top_for(task: AloneTask, X: Rows, *, gaps: bool | None = None) -> tuple[str,
         return f"mixture of {k} Gaussians", GaussianMixture, "several clouds of rows", clouds
     if task == "density" and X.shape[1] <= MOST_FLOW:
         return "flow of splines", NeuralSplineFlow, "a density of any shape, exact", _flow(X)
-    return _autoencoder()
+    return _autoencoder("shared" if pixels and task == "generate" else "columns")
 
 
-def _autoencoder() -> tuple[str, type[Any], str, dict[str, Any]]:
+def _autoencoder(spread: str = "columns") -> tuple[str, type[Any], str, dict[str, Any]]:
+    # of whole levels without noise, a pixel that is hardly ever on has next to no spread of its own: it would decide
     settings = {
         "hidden": (128,),
         "max_epochs": 100,
         "learning_rate": 2e-3,
-        "spread": "columns",
+        "spread": spread,
         "likelihood": "gaussian",
     }
     return "variational autoencoder", VAE, "a curved surface with noise around it; a bound on its density", settings

@@ -23,7 +23,7 @@ from gradus.data.fingerprint import fingerprint
 from gradus.data.frames import as_number
 from gradus.data.pictures import read_pictures
 from gradus.data.reading import read
-from gradus.data.splitting import Split, split
+from gradus.data.splitting import Split, respecting, split
 from gradus.estimators.exhibit import Exhibit
 from gradus.estimators.unsupervised import RowsEstimator
 from gradus.practice.alone import ALONE, AloneTask, contest_for, drawn, rebuilt, rungs_for, top_for
@@ -148,7 +148,9 @@ class OpenedAlone(Opened):
 
     def network(self, settings: Mapping[str, str], seed: int) -> Candidate:
         """Return the top of the ladder, with the texts of ``--set name=value``."""
-        name, cls, why, given = top_for(self.asked, self._part("train"), gaps=self.gaps)
+        name, cls, why, given = top_for(
+            self.asked, self._part("train"), gaps=self.gaps, pixels=self.data.kind == "images"
+        )
         known = settings_of(cls)
         values = dict(given)
         clouds = issubclass(cls, GaussianMixture)
@@ -387,7 +389,7 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
         raise SettingError(f"one of {', '.join(ALONE)}", repr(task), "choose one")
     if task == "factors" and (pictures := read_pictures(job.source, least_side(settings))) is not None:
         return open_patches(job, pictures, settings)
-    data = _read(job)
+    data, own = _joined(_read(job))
     rows, columns, notes = matrix_of(data, task)
     _check_size(rows, columns, data.name)
     with np.errstate(invalid="ignore"):
@@ -402,7 +404,7 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
     empty = np.isnan(rows).all(1)
     if empty.any():
         notes.append(Note("rows without any number", "are left out", int(empty.sum())))
-        rows, data = rows[~empty], data.take(np.flatnonzero(~empty))
+        rows, data, own = rows[~empty], data.take(np.flatnonzero(~empty)), int((~empty[:own]).sum())
     if len(rows) < LEAST:
         raise DataError(f"{LEAST} rows or more", f"{len(rows)} in {data.name}", "add rows")
     if rows.shape[1] < 2 and task in ("factors", "compress"):
@@ -417,6 +419,7 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
     if gone is not None and np.isnan(rows).any():
         why = f"only models that take them as they are stand on the ladder; {gone} do not, and are left out"
         notes.append(Note("missing values", why, int(np.isnan(rows).sum())))
+    plain = data.X.reshape(len(rows), -1) if isinstance(data.X, np.ndarray) else rows  # equal rows stay on one side
     print_, steps, bounds = fingerprint("rows", None, rows, None), {}, {}
     if data.kind == "table" and task != "compress":
         found, ends = steps_of(rows), bounds_of(rows)
@@ -428,13 +431,31 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
             rows = spread_out(rows, found, np.random.default_rng(derive(job.seed, "steps")))
         notes += _rounding(steps, noise=task in JUDGED)
     test, valid = (0.2 if f is None else f for f in (job.test_fraction, job.valid_fraction))
-    parts = split(rows, test=test, valid=valid, stratify=False, groups=data.groups, time=data.time, seed=job.seed)
+    if own < len(rows):
+        test = 0.0
+    parts = split(
+        plain[:own], test=test, valid=valid, stratify=False, groups=data.groups, time=data.time, seed=job.seed
+    )
+    if own < len(rows):
+        parts = replace(respecting(parts, plain[:own], (plain[own:], None)), test=np.arange(own, len(rows)))
     text = settings.get("n_components")
     components = int(text) if text is not None and text.strip().isdecimal() and int(text) > 0 else COMPONENTS
     return OpenedAlone(
         data=data, columns=columns, rows=rows, parts=parts, asked=task, left_out=notes,
         components=min(components, rows.shape[1] - 1 or 1), fingerprint=print_, steps=steps, bounds=bounds,
     )  # fmt: skip
+
+
+def _joined(data: Dataset) -> tuple[Dataset, int]:
+    """Return data with the publisher's test rows after its own, and how many its own are."""
+    if data.test is None:
+        return data, len(data.X)
+    X, y = data.test
+    both = (
+        pd.concat([data.X, X], ignore_index=True) if isinstance(data.X, pd.DataFrame) else np.concatenate([data.X, X])
+    )
+    labels = None if data.y is None or y is None else np.concatenate([np.asarray(data.y), np.asarray(y)])
+    return replace(data, X=both, y=labels, test=None, row_names=None), len(data.X)
 
 
 def _read(job: Job) -> Dataset:
