@@ -230,6 +230,7 @@ def test_samples_have_the_values_of_the_data(tmp_path):
         assert set(rows["flag"]) == {0.0, 1.0} and set(rows["count"]) <= set(range(table["count"].max() + 1))
         assert np.allclose(rows["price"], rows["price"].round(1)) and (rows["price"] >= table["price"].min()).all()
         assert rows["size"].nunique() == 400
+        assert [rows[name].dtype.kind for name in ("count", "flag", "size", "price")] == ["i", "i", "f", "f"]
 
 
 def test_a_generator_that_has_no_code_still_answers_rows(tmp_path):

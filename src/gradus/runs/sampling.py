@@ -63,7 +63,8 @@ def sample_run(path: str | Path, n: int = 1, *, seed: int | None = None, **rule:
     if alone and record.data is not None:
         rows = as_data(drawn(model, n, seed).reshape(n, -1), record.data, record.task)
         names = record.data.names or [f"pixel {k}" for k in range(rows.shape[1])]
-        return pd.DataFrame(rows.astype(int) if record.data.levels else rows, columns=names)
+        whole = {name: int for name in names if record.data.levels or record.data.steps.get(name, 0.0) >= 1}
+        return pd.DataFrame(rows, columns=names).astype(whole)
     if kind == "series":
         return paths_frame(model, n, seed)
     known = inspect.signature(model.sample).parameters
