@@ -324,6 +324,25 @@ def test_a_series_that_rises_is_not_prepared_otherwise():
     assert found(torch.randperm(600, generator=torch.Generator().manual_seed(1))) == ["inconsistent_preparation"]
 
 
+@pytest.mark.parametrize(("kind", "alarm"), [("climbing", False), ("another scale", True), ("steps", True)])
+def test_windows_of_a_rising_series_in_any_order_are_not_prepared_otherwise(kind, alarm):
+    """Weeks of a slow rise with its seasons, cut into windows of two years; the last two cases are others."""
+    weeks = torch.arange(1300.0)
+    level = weeks / 400 + 0.1 * torch.sin(weeks * 2 * math.pi / 52)
+    windows = level.unfold(0, 104, 1)
+    train, valid = windows[:600], windows[700:]
+    if kind == "another scale":
+        valid = valid + 2.0
+    if kind == "steps":  # no series: columns that have nothing to do with each other
+        train = train + torch.randn(train.shape, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(600, generator=torch.Generator().manual_seed(1))
+    y = torch.arange(900) % 2
+    rows = (train[order], y[:600]), (valid, y[: len(valid)])
+    findings = check_data(patient(nn.Linear(104, 2), rows=rows), Task("classes", 1, 2))
+    sure = [f.confidence for f in findings if f.cause == "inconsistent_preparation"]
+    assert sure and (max(sure) >= 0.5) is alarm
+
+
 def test_missing_values_are_no_fault_of_a_network_that_fills_them_in():
     class Filling(Net):
         def forward(self, x):

@@ -29,6 +29,23 @@ def _drifts(rows: Tensor, way: float) -> bool:
     return (float(rows[-quarter:].mean()) - float(rows[:quarter].mean())) * (1 if way > 0 else -1) > 0.4 * abs(way)
 
 
+def _climbs(a: Tensor, b: Tensor) -> bool:
+    """Whether rows are windows of a series that rises or falls, in any order, and validation begins near its end.
+
+    Numbers follow each other smoothly within a row, nearly every row goes the way in which validation rows lie, and
+    these begin where training rows end.
+    """
+    quarter = a.shape[1] // 4
+    if quarter < 2 or float(a.diff(dim=1).abs().mean()) > 0.2 * float(a.std()):
+        return False
+    way = 1.0 if float(b.mean()) > float(a.mean()) else -1.0
+    going = way * (a[:, -quarter:].mean(1) - a[:, :quarter].mean(1)) > 0
+    known, new = way * a.mean(1), way * b.mean(1)
+    return float(going.double().mean()) > 0.9 and float(new.min() - known.max()) < 0.25 * float(
+        known.max() - known.min()
+    )
+
+
 def _prepared(train: Tensor, valid: Tensor, drawn: float = 0.0) -> Iterator[Finding]:
     """Find validation inputs on another scale, or scaled by numbers of their own."""
     if not (train.is_floating_point() and valid.is_floating_point()) or train.shape[1:] != valid.shape[1:]:
@@ -62,11 +79,11 @@ def _prepared(train: Tensor, valid: Tensor, drawn: float = 0.0) -> Iterator[Find
         yield Finding("destructive_augmentation", "train inputs", f"{seen}; training rows are drawn anew", 0.75)
         return
     if (ratio > 5 or shift > 1.5) and off > 0.5:
-        drifts = ratio < 3 and _drifts(a, float(b.mean() - a.mean()))
+        drifts = ratio < 3 and (_drifts(a, float(b.mean() - a.mean())) or _climbs(a, b))
         yield Finding("inconsistent_preparation", "valid inputs", seen, 0.4 if drifts else 0.95)
         return
     if (ratio > 2 or shift > 0.5) and off > 0.5:
-        drifts = ratio < 3 and _drifts(a, float(b.mean() - a.mean()))
+        drifts = ratio < 3 and (_drifts(a, float(b.mean() - a.mean())) or _climbs(a, b))
         yield Finding("inconsistent_preparation", "valid inputs", seen, 0.4 if drifts else 0.75)
     own = float(((b.mean(0).abs() < 2e-6) & ((b.std(0) - 1).abs() < 2e-2))[columns].double().mean())
     theirs = float((a.mean(0).abs() < 2e-3)[columns].double().mean())

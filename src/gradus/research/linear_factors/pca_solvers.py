@@ -89,7 +89,7 @@ def _mixed(rows: NDArray, mean: Array, k: int) -> Directions:
     """Find the subspace from sums of products in single precision, then the directions within it from sums in double.
 
     Sums over many rows of a block each round like single precision; sums of the rows' few factors in double do not,
-    and the rounding of single factors averages out: variances come out right to 1e-7, and the error of the
+    and the rounding of single factors averages out: variances come out right to a few 1e-7, and the error of the
     plane, which is off by the square of its directions' error, to 1e-10.
     """
     n, d = rows.shape
