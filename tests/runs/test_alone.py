@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 from gradus.core.errors import DataError, SettingError
+from gradus.practice.alone import Independent
 from gradus.runs.graph import picture_of_run
 from gradus.runs.job import Job, fit_source, resume_run
 from gradus.runs.opened_alone import open_alone
+from gradus.runs.other_answers import alone_frame
 from gradus.runs.predictions import predict_run
 from gradus.runs.sampling import sample_run
 
@@ -247,10 +249,10 @@ def test_a_generator_that_has_no_code_still_answers_rows(tmp_path):
     assert list(answers) == ["group", "probability"] and answers["probability"].between(0, 1).all()
     for group in answers["group"].unique():  # no component holds rows of both clouds
         assert len(set(groups[answers["group"] == group])) == 1
-    alone = tmp_path / "alone.csv"  # columns that know nothing of each other
-    pd.DataFrame(rng.normal(size=(400, 2)), columns=list("ab")).to_csv(alone, index=False)
-    run = fit_source(alone, task="compress", out=tmp_path / "codes", settings={"max_epochs": "1"})
-    assert predict_run(run.path, alone).shape[1] >= 1
+    independent = Independent().fit(rows)  # no groups, and a code of no number
+    answers = alone_frame(independent, source, record, lambda notes: None)
+    assert list(answers) == ["log_density"]
+    assert np.allclose(answers["log_density"], independent.score_samples(rows))
 
 
 def test_groups_of_pictures_are_judged_with_noise_on_their_levels(tmp_path):
@@ -291,6 +293,23 @@ def test_the_publisher_s_test_part_is_the_test_part(tmp_path):
     assert not set(parts.train % 100) & set(parts.valid % 100)  # equal pictures on one side, whatever their noise
     assert opened.rows[parts.test[3:]].mean() > 0.5 > opened.rows[parts.train].mean()
     assert np.array_equal(opened._labels, labels[200:].astype(str))
+
+
+@pytest.mark.parametrize("side", ["group", "time"])
+def test_groups_and_times_are_those_of_the_rows_beside_a_publisher_s_test_part(tmp_path, side):
+    rng = np.random.default_rng(0)
+    pictures, values = rng.integers(0, 256, (280, 6, 6), dtype=np.uint8), np.arange(200) // 5
+    source = tmp_path / "pictures.npz"
+    labels = np.arange(280) % 3
+    train, test = (
+        {"x_train": pictures[:200], "y_train": labels[:200]},
+        {"x_test": pictures[200:], "y_test": labels[200:]},
+    )
+    np.savez(source, **train, **test, side=values)
+    parts = open_alone(Job(source=str(source), task="cluster", target="y_train", **{side: "side"}), {}).parts
+    assert np.array_equal(parts.test, np.arange(200, 280)) and len(parts.train) + len(parts.valid) == 200
+    assert not set(values[parts.train]) & set(values[parts.valid])
+    assert side == "group" or values[parts.train].max() < values[parts.valid].min()
 
 
 def test_pictures_are_generated_with_one_spread_for_all_pixels(tmp_path):

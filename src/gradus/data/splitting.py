@@ -56,6 +56,7 @@ def split(
     stratify: bool = True,
     groups: Any = None,
     time: Any = None,
+    published: Any = None,
     seed: int = 0,
 ) -> Split:
     """Split rows into training, validation and test.
@@ -77,6 +78,9 @@ def split(
     time : array or None
         Sortable; test rows come after validation rows, and those after training rows. Equal times stay
         together.
+    published : DataFrame or array, optional
+        Rows of the publisher's own test part, which are not among ``data``: no further test rows are taken. A
+        `Dataset` brings its own.
     seed : int
         The same seed gives the same split.
 
@@ -96,9 +100,9 @@ def split(
     >>> len(parts.train), len(parts.valid), len(parts.test)
     (6, 2, 2)
     """
-    X, published = data, None
+    X: Any = data
     if isinstance(data, Dataset):
-        X, published = data.X, data.test
+        X, published = data.X, data.test[0] if data.test and published is None else published
         y = data.y if y is None else y
         groups = data.groups if groups is None else groups
         time = data.time if time is None else time
@@ -124,17 +128,16 @@ def split(
     else:
         told = isinstance(data, Dataset) and any(note.what == "duplicate rows" for note in data.notes)
         parts = _at_random(X, y if stratify else None, groups, shares, seed, told)
-    return parts if published is None else respecting(parts, X, published)
+    return parts if published is None else _respecting(parts, X, published)
 
 
-def respecting(parts: Split, X: Any, published: tuple[Any, Any]) -> Split:
-    """Return a split of ``X`` that says that the test rows are the publisher's, and which of them occur in ``X``."""
-    known = np.isin(row_hashes(published[0]), row_hashes(X)) if type(X) is type(published[0]) else np.zeros(0, bool)
+def _respecting(parts: Split, X: Any, published: Any) -> Split:
+    known = np.isin(row_hashes(published), row_hashes(X)) if type(X) is type(published) else np.zeros(0, bool)
     notes = list(parts.notes)
     if known.any():
         why = "occur among the training rows too; left as published, so the test flatters a little"
         notes.append(Note("rows of the publisher's test part", why, int(known.sum())))
-    how = f"the publisher's own test part of {len(published[0]):,} rows; the rest: {parts.how}"
+    how = f"the publisher's own test part of {len(published):,} rows; the rest: {parts.how}"
     return Split(parts.train, parts.valid, parts.test, how, tuple(notes))
 
 

@@ -222,11 +222,11 @@ def top_for(
         return f"mixture of {k} Gaussians", GaussianMixture, "several clouds of rows", clouds
     if task == "density" and X.shape[1] <= MOST_FLOW:
         return "flow of splines", NeuralSplineFlow, "a density of any shape, exact", _flow(X)
+    # of whole levels without noise, a pixel that is hardly ever on has next to no spread of its own: it would decide
     return _autoencoder("shared" if pixels and task == "generate" else "columns")
 
 
 def _autoencoder(spread: str = "columns") -> tuple[str, type[Any], str, dict[str, Any]]:
-    # of whole levels without noise, a pixel that is hardly ever on has next to no spread of its own: it would decide
     settings = {
         "hidden": (128,),
         "max_epochs": 100,
@@ -375,19 +375,10 @@ class SampleContest(_Rows):
         yield self.metric, _mean(answers)
 
 
-def contest_for(
-    task: AloneTask,
-    train: Rows,
-    valid: Rows,
-    test: Rows,
-    seed: int,
-    picture: tuple[int, ...] = (),
-    levels: int = 0,
-    given_out: Callable[[Rows], Rows] | None = None,
-) -> _Rows:
-    """Return how rungs of a task are judged; samples are, as ``given_out`` leaves them."""
+def contest_for(task: AloneTask) -> type[_Rows]:
+    """Return the kind of contest by which rungs of a task are judged."""
     kinds: dict[str, type[_Rows]] = {"compress": CodeContest, "generate": SampleContest}
-    return kinds.get(task, DensityContest)(train, valid, test, seed, picture, levels, given_out)
+    return kinds.get(task, DensityContest)
 
 
 def _share(sums: Any) -> Any:

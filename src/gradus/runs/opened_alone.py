@@ -23,7 +23,7 @@ from gradus.data.fingerprint import fingerprint
 from gradus.data.frames import as_number
 from gradus.data.pictures import read_pictures
 from gradus.data.reading import read
-from gradus.data.splitting import Split, respecting, split
+from gradus.data.splitting import Split, split
 from gradus.estimators.exhibit import Exhibit
 from gradus.estimators.unsupervised import RowsEstimator
 from gradus.practice.alone import ALONE, AloneTask, contest_for, drawn, rebuilt, rungs_for, top_for
@@ -180,8 +180,11 @@ class OpenedAlone(Opened):
         train, valid, test = (self._part(name) for name in ("train", "valid", "test"))
         images = self.data.kind == "images"
         seed = derive(0, "samples") % 2**32
-        picture, levels = self._picture if images else (), self._levels if images and self._spread else 0
-        return contest_for(self.asked, train, valid, test, seed, picture, levels, self._given_out)
+        picture, levels = (
+            self._picture if images else (),
+            levels_of(self.data) if images and self.asked in JUDGED else 0,
+        )
+        return contest_for(self.asked)(train, valid, test, seed, picture, levels, self._given_out)
 
     def contest(self) -> Any:
         """Return how rungs are fitted and judged."""
@@ -192,11 +195,10 @@ class OpenedAlone(Opened):
         fitted = ladder.fitted[ladder.chosen]
         own = list(self._of_model(fitted))
         if self.data.kind == "images":
-            shown = list(self._pictures(fitted, self._part("test")[:10]))
-            titles = {exhibit.title for exhibit in own} - {"Samples"}  # the model's own are not in the data's levels
+            own = [exhibit for exhibit in own if exhibit.title != "Samples"]  # not in the data's levels, as those below
+            titles = {exhibit.title for exhibit in own}
+            shown = self._pictures(fitted, self._part("test")[:10])
             yield from (exhibit for exhibit in shown if exhibit.title not in titles)
-            drawn_here = any(exhibit.title == "Samples" for exhibit in shown)
-            own = [exhibit for exhibit in own if exhibit.title != "Samples" or not drawn_here]
         yield from own
         if self.data.kind == "images" and self.asked == "generate":
             yield from self._of_others(ladder)
@@ -245,20 +247,10 @@ class OpenedAlone(Opened):
                 table[column] = snapped(table[column].to_numpy()[:, None], np.array([step]), bounds)[:, 0]
         return replace(exhibit, table=table)
 
-    @property
-    def _levels(self) -> int:
-        """Levels of brightness that a pixel can have."""
-        return int(self.data.scale) + 1
-
-    @property
-    def _spread(self) -> bool:
-        """Whether noise of one step was added to rounded columns, or to pixels."""
-        return self.asked in JUDGED
-
     def _given_out(self, rows: np.ndarray) -> np.ndarray:
         """Return drawn rows as a user gets them: rounded where the data are; pixels from 0 to 1."""
         found = as_data(rows, self.record(), self.asked)
-        return found / (self._levels - 1) if self.data.kind == "images" else found
+        return found / (levels_of(self.data) - 1) if self.data.kind == "images" else found
 
     @property
     def _labels(self) -> np.ndarray | None:
@@ -313,7 +305,7 @@ class OpenedAlone(Opened):
         images = self.data.kind == "images"
         return DataRecord(
             name=self.name, kind=self.data.kind, rows=len(self.rows), columns=None if images else len(self.columns),
-            names=self.columns, steps=self.steps, bounds=self.bounds, levels=self._levels if images else None,
+            names=self.columns, steps=self.steps, bounds=self.bounds, levels=levels_of(self.data) if images else None,
             shape=list(self.data.X.shape[1:]) if images else None, origin=self.data.origin,
             fingerprint=self.fingerprint, notes=[str(note) for note in self.notes],
             split=SplitRecord(
@@ -327,6 +319,11 @@ class OpenedAlone(Opened):
         return predicts if self.asked == "compress" else [f"gradus sample {run} -n 10", *predicts]
 
 
+def levels_of(data: Dataset) -> int:
+    """Return how many levels of brightness a pixel can have."""
+    return int(data.scale) + 1
+
+
 def matrix_of(data: Dataset, task: str, columns: list[str] | None = None) -> tuple[np.ndarray, list[str], list[Note]]:
     """Return rows as numbers: the numeric columns of a table, or pixels between 0 and 1.
 
@@ -335,7 +332,7 @@ def matrix_of(data: Dataset, task: str, columns: list[str] | None = None) -> tup
     """
     if data.kind == "images":
         pixels = np.asarray(data.X, dtype=np.float64)
-        levels = int(data.scale) + 1
+        levels = levels_of(data)
         flat = pixels.reshape(len(pixels), -1)
         if task not in JUDGED:
             return flat / data.scale, [], []
@@ -389,7 +386,8 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
         raise SettingError(f"one of {', '.join(ALONE)}", repr(task), "choose one")
     if task == "factors" and (pictures := read_pictures(job.source, least_side(settings))) is not None:
         return open_patches(job, pictures, settings)
-    data, own = _joined(_read(job))
+    found = _read(job)
+    data, own, sides = _joined(found), len(found.X), {"groups": found.groups, "time": found.time}
     rows, columns, notes = matrix_of(data, task)
     _check_size(rows, columns, data.name)
     with np.errstate(invalid="ignore"):
@@ -404,7 +402,9 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
     empty = np.isnan(rows).all(1)
     if empty.any():
         notes.append(Note("rows without any number", "are left out", int(empty.sum())))
-        rows, data, own = rows[~empty], data.take(np.flatnonzero(~empty)), int((~empty[:own]).sum())
+        whole = ~empty[:own]
+        sides = {name: None if values is None else values[whole] for name, values in sides.items()}
+        rows, data, own = rows[~empty], data.take(np.flatnonzero(~empty)), int(whole.sum())
     if len(rows) < LEAST:
         raise DataError(f"{LEAST} rows or more", f"{len(rows)} in {data.name}", "add rows")
     if rows.shape[1] < 2 and task in ("factors", "compress"):
@@ -422,22 +422,19 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
     plain = data.X.reshape(len(rows), -1) if isinstance(data.X, np.ndarray) else rows  # equal rows stay on one side
     print_, steps, bounds = fingerprint("rows", None, rows, None), {}, {}
     if data.kind == "table" and task != "compress":
-        found, ends = steps_of(rows), bounds_of(rows)
-        steps = {name: float(step) for name, step in zip(columns, found, strict=True) if step}
+        each, ends = steps_of(rows), bounds_of(rows)
+        steps = {name: float(step) for name, step in zip(columns, each, strict=True) if step}
         bounds = {
             name: (float(low), float(high)) for name, (low, high) in zip(columns, ends, strict=True) if name in steps
         }
         if task in JUDGED:
-            rows = spread_out(rows, found, np.random.default_rng(derive(job.seed, "steps")))
+            rows = spread_out(rows, each, np.random.default_rng(derive(job.seed, "steps")))
         notes += _rounding(steps, noise=task in JUDGED)
     test, valid = (0.2 if f is None else f for f in (job.test_fraction, job.valid_fraction))
-    if own < len(rows):
-        test = 0.0
-    parts = split(
-        plain[:own], test=test, valid=valid, stratify=False, groups=data.groups, time=data.time, seed=job.seed
-    )
-    if own < len(rows):
-        parts = replace(respecting(parts, plain[:own], (plain[own:], None)), test=np.arange(own, len(rows)))
+    published = plain[own:] if own < len(rows) else None
+    parts = split(plain[:own], test=test, valid=valid, stratify=False, published=published, seed=job.seed, **sides)
+    if published is not None:
+        parts = replace(parts, test=np.arange(own, len(rows)))
     text = settings.get("n_components")
     components = int(text) if text is not None and text.strip().isdecimal() and int(text) > 0 else COMPONENTS
     return OpenedAlone(
@@ -446,16 +443,16 @@ def open_alone(job: Job, settings: Mapping[str, str]) -> Opened:
     )  # fmt: skip
 
 
-def _joined(data: Dataset) -> tuple[Dataset, int]:
-    """Return data with the publisher's test rows after its own, and how many its own are."""
+def _joined(data: Dataset) -> Dataset:
+    """Return data with the publisher's test rows after its own, without what only its own rows have."""
     if data.test is None:
-        return data, len(data.X)
+        return data
     X, y = data.test
     both = (
         pd.concat([data.X, X], ignore_index=True) if isinstance(data.X, pd.DataFrame) else np.concatenate([data.X, X])
     )
     labels = None if data.y is None or y is None else np.concatenate([np.asarray(data.y), np.asarray(y)])
-    return replace(data, X=both, y=labels, test=None, row_names=None), len(data.X)
+    return replace(data, X=both, y=labels, test=None, row_names=None, groups=None, time=None)
 
 
 def _read(job: Job) -> Dataset:

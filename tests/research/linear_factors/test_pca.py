@@ -26,7 +26,7 @@ def test_every_solver_finds_what_scikit_learn_finds(solver, shape):
     ours = PCA(n_components=5, solver=solver, random_state=0, power_iterations=20).fit(X)
     theirs = decomposition.PCA(5, svd_solver="full").fit(X)
     np.testing.assert_allclose(ours.mean_, theirs.mean_)
-    exact = {"rtol": 1e-6 if solver == "mixed" else 1e-9}  # products in single precision differ from machine to machine
+    exact = {"rtol": 3e-7 if solver == "mixed" else 1e-9}  # products in single precision differ from machine to machine
     np.testing.assert_allclose(ours.explained_variance_, theirs.explained_variance_, **exact)
     np.testing.assert_allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_, **exact)
     np.testing.assert_allclose(ours.components_, signed(theirs.components_), atol=2e-5)

@@ -78,13 +78,12 @@ def _prepared(train: Tensor, valid: Tensor, drawn: float = 0.0) -> Iterator[Find
     if drawn > 0.5 and usual[0] == usual[1] and off > 0.5 and (ratio > 2 or shift > 0.5):
         yield Finding("destructive_augmentation", "train inputs", f"{seen}; training rows are drawn anew", 0.75)
         return
-    if (ratio > 5 or shift > 1.5) and off > 0.5:
-        drifts = ratio < 3 and (_drifts(a, float(b.mean() - a.mean())) or _climbs(a, b))
-        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.4 if drifts else 0.95)
-        return
     if (ratio > 2 or shift > 0.5) and off > 0.5:
+        far = ratio > 5 or shift > 1.5
         drifts = ratio < 3 and (_drifts(a, float(b.mean() - a.mean())) or _climbs(a, b))
-        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.4 if drifts else 0.75)
+        yield Finding("inconsistent_preparation", "valid inputs", seen, 0.4 if drifts else 0.95 if far else 0.75)
+        if far:
+            return
     own = float(((b.mean(0).abs() < 2e-6) & ((b.std(0) - 1).abs() < 2e-2))[columns].double().mean())
     theirs = float((a.mean(0).abs() < 2e-3)[columns].double().mean())
     if b.shape[1] > 1 and own > 0.9 and theirs > 0.9 and len(valid) != len(train):
