@@ -62,6 +62,25 @@ def test_two_processes_fit_the_model_of_one(shard, tmp_path):
     assert load(tmp_path / "two" / "model").execution_ == words
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
+def test_no_thread_of_the_connections_outlives_them(tmp_path):
+    # One that does may ask for the interpreter's lock while it ends, which aborts the process (once in seven runs).
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from gradus.training import distribution\n"
+        "met = distribution.world()\n"
+        "count = [len(os.listdir('/proc/self/task'))]\n"
+        "met.gather(met.rank)\n"
+        "distribution._part()\n"
+        "count.append(len(os.listdir('/proc/self/task')))\n"
+        "print('threads', *count, flush=True)\n"
+    )
+    output = ended(gradus([], [*TWICE[:-2], script]))
+    counts = [line.split()[1:] for line in output.splitlines() if line.startswith("threads")]
+    assert len(counts) == 2 and all(int(before) > 1 and after == "1" for before, after in counts), output
+
+
 def children(process):
     return list(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
 

@@ -133,7 +133,7 @@ class World:
             if not dist.is_initialized():
                 dist.init_process_group(_backend(), timeout=MEETING)
                 atexit.register(_part)
-            self._control = dist.new_group(backend="gloo", timeout=WORK)
+            self._control: dist.ProcessGroup | None = dist.new_group(backend="gloo", timeout=WORK)
         os.environ[_JOINED] = str(os.getpid())
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.weight, self.least, self.left = 1.0, 1, False
@@ -358,7 +358,14 @@ def gone(error: Exception) -> PeerError:
 
 
 def _part() -> None:
-    """Close the connections, so that the others notice."""
+    """Close the connections, so that the others notice, and end the threads that serve them.
+
+    They end with the last reference to their group. One of them that lived on when the interpreter ends could still
+    have a tensor to give back, would ask for the interpreter's lock then, and abort the process.
+    """
+    met = _state["world"]
     with suppress(Exception):
         if dist.is_initialized():
             dist.destroy_process_group()
+    if met is not None:
+        met._control = None
