@@ -11,6 +11,7 @@ from gradus.practice.doctor.checks_answers import check_answers
 from gradus.practice.doctor.checks_examples import check_examples
 from gradus.practice.doctor.checks_flow import Shapes
 from gradus.practice.doctor.checks_wiring import check_wiring
+from gradus.practice.doctor.examination import _surer
 from gradus.practice.doctor.task import Task
 from gradus.practice.doctor.trial import quiet
 
@@ -154,6 +155,28 @@ def test_a_mask_that_leaves_only_padding_beside_the_token_read_from(turned):
     assert (("padding_leak", "network") in found) is turned
 
 
+class LastState(nn.Module):
+    """Reads tokens one by one, and answers from the state after the last place."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.last = nn.Embedding(66, 8, padding_idx=0), nn.Linear(16, 10)
+        self.read = nn.RNN(8, 16, batch_first=True)
+
+    def forward(self, x):
+        return self.last(self.read(self.table(x))[0][:, -1])
+
+
+@pytest.mark.parametrize(("length", "sure"), [(9, 0.75), (25, 0.88)])
+def test_states_read_after_the_padding(length, sure):
+    """After much of it they are all alike; the surer hint is the surer cause where a network learns too little."""
+    rows = tuple((F.pad(x[:, :7], (0, length - 7)) * (torch.arange(length) < 3 + (y % 5)[:, None]), y)
+                 for x, y in lines_of_tokens())  # fmt: skip
+    p = patient(LastState(), rows)
+    (hint,) = (f for f in check_examples(p, CLASSES, batch_of(p)) if f.cause == "padding_leak")
+    assert hint.confidence < 0.5 and _surer(hint).confidence == sure
+
+
 # -- states that are carried -----------------------------------------------------------------------------------------
 
 
@@ -290,3 +313,21 @@ def test_columns_that_a_loss_does_not_mind(small, lost):
         p.network.bias.copy_(torch.tensor([0.0] * 4 + [2e-3] * 6))
     found = [(f.cause, f.place) for f in check_answers(p, Task("reconstruction"))]
     assert found == ([("unnormalized_inputs", "targets")] if lost else [])
+
+
+@pytest.mark.parametrize(("factor", "found"), [(1, False), (60, True)])
+def test_a_loss_before_training_far_above_that_of_chance(factor, found):
+    p = patient(nn.Linear(64, 10))
+    with torch.no_grad():
+        p.network.weight.mul_(factor)
+    told = [f for f in check_wiring(p, CLASSES, batch_of(p)) if f.cause == "initial_loss"]
+    assert [f.confidence < 0.5 for f in told] == [True] * found  # a hint
+    if found:
+        assert "2.3 where all scores are zero" in told[0].evidence  # ln 10
+
+
+def test_batch_statistics_keep_the_loss_before_training_small():
+    rows = tuple((1000 * x, y) for x, y in digits())
+    network = nn.Sequential(nn.Linear(64, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 10))
+    p = patient(network, rows)
+    assert "initial_loss" not in [f.cause for f in check_wiring(p, CLASSES, batch_of(p))]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits, make_moons
+from sklearn.datasets import load_diabetes, load_digits, make_moons
 from torch import nn
 
 from gradus.practice.doctor.checks_training import _result
@@ -175,6 +175,21 @@ class Quiet(nn.Module):
         return self.last(F.relu(self.first(x)))
 
 
+def progress(spread):
+    """Return a program for the progress of diabetes in a year, in units of which so many are its spread."""
+    X, y = load_diabetes(return_X_y=True)
+    X, y = (torch.tensor((v - v.mean(0)) / v.std(0), dtype=torch.float32) for v in (X, y))
+    y, linear = spread * y[:, None], nn.Linear(10, 1)
+    optimizer = torch.optim.SGD(linear.parameters(), lr=0.05, momentum=0.5)
+    return {"network": linear, "loss": cubed, "train": (X[:300], y[:300]), "valid": (X[300:], y[300:]),
+            "optimizer": optimizer}  # fmt: skip
+
+
+def cubed(output, target):
+    """A loss whose slope grows with the targets faster than they do."""
+    return ((output - target).abs() ** 3).mean()
+
+
 def numbers_of_rows(wrong):
     """Return a program whose evaluation looks at the rows given, or at those of training."""
     train = rows()[0]
@@ -202,6 +217,7 @@ def numbers_of_rows(wrong):
         (lambda: digits(network=Growing()), {"exploding_gradients"}),
         (lambda: digits(network=Quiet()), {"dead_units"}),
         (lambda: numbers_of_rows(True), {"wrong_evaluation"}),
+        (lambda: progress(3000.0), {"target_scale"}),
     ],
 )
 def test_a_fault_that_training_shows(make, causes):
@@ -219,6 +235,7 @@ def test_a_fault_that_training_shows(make, causes):
         lambda: digits(network=Loud(1.0)),
         lambda: digits(network=Branch()),
         lambda: numbers_of_rows(False),
+        lambda: progress(1.0),
     ],
 )
 def test_what_only_looks_like_it(make):

@@ -274,7 +274,8 @@ def _tail(patient: Patient, batch: Any, first: Tensor, task: Task) -> Iterator[F
     if change > 0.3:
         share = float(ends.double().mean()) / inputs.shape[1]
         seen = f"{share:.0%} of the positions are padding; without it answers change by {change:.2f} of their spread"
-        yield Finding("padding_leak", "network", seen, 0.45)  # harmless where it learns all the same
+        lost = change > 10 and share > 0.5  # after so much padding the answers are all alike
+        yield Finding("padding_leak", "network", seen, 0.48 if lost else 0.45)  # harmless where it learns all the same
 
 
 def _only_padding(patient: Patient, batch: Any, first: Tensor) -> Iterator[Finding]:

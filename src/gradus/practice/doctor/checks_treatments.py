@@ -15,7 +15,7 @@ from gradus.practice.doctor.checks_step import in_order, steps_often
 from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
-from gradus.practice.doctor.treatments import TREATMENTS, Treatment, as_drawn, frozen, meant
+from gradus.practice.doctor.treatments import TREATMENTS, Treatment, as_drawn, frozen, meant, off_scale
 from gradus.practice.doctor.treatments_steps import canonical
 from gradus.practice.doctor.trial import Trial, run_trial
 
@@ -172,6 +172,7 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         new, old = trial.skill, _gain(course, trial)[2]
         strange = prior >= 0.95 and treatment.cause in PLAIN
         strange |= prior >= 0.75 and treatment.words.endswith("batches")
+        strange |= treatment.cause == "unnormalized_inputs" and _far_off(course, sample)
         strange |= treatment.cause == "frozen_parameters" and as_drawn(sample)
         strange |= treatment.words.startswith("with one learning rate")
         strange |= prior >= 1 and treatment.words.endswith("a tenth of the learning rate") and _steep(sample)
@@ -201,6 +202,14 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         sure = 0.5 + 0.25 * min(1.0, gain) + 0.15 * min(prior, 1.0) + 0.05 * (gain >= 0.95 * top)
         sure += 0.1 * (cause == "gradient_clip")  # a larger rate makes up for what is clipped
         yield Finding(cause, "training", seen, min(0.95, sure))
+
+
+def _far_off(course: Course, sample: Patient) -> bool:
+    """Whether inputs in the hundreds make the first scores so large that the loss starts far above that of chance."""
+    task = course.judge.task
+    if task.kind not in ("classes", "binary") or off_scale(sample) < 2 or is_sum(sample):
+        return False
+    return course.base.head(1) > 10 * math.log(max(2, task.classes))
 
 
 def _step_cause(course: Course, sample: Patient) -> str:

@@ -17,6 +17,7 @@ from gradus.practice.doctor.weights import put_back, redraw
 
 __all__ = ["check_reach", "check_wiring", "is_affine"]
 
+FAR = 5.0  # times the loss of chance, from which a loss before training is told
 LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _WANTS = {
     "softmax": "raw scores (it applies the softmax itself)",
@@ -74,6 +75,7 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     yield from _last_layer(patient, batch, output)
     if linear:
         yield from _linear(patient, task, batch)
+    yield from _start(patient, task, batch, wants)
 
 
 def _shaken(patient: Patient, batch: Any) -> Tensor | None:
@@ -89,6 +91,19 @@ def _shaken(patient: Patient, batch: Any) -> Tensor | None:
         if isinstance(found, Tensor) and bool(torch.isfinite(found).all()):
             outputs.append(found)
     return torch.cat(outputs) if outputs else None
+
+
+@torch.no_grad()
+def _start(patient: Patient, task: Task, batch: Any, wants: LossKind) -> Iterator[Finding]:
+    """Compare the loss before training with the loss of equal scores for all classes, ln K."""
+    if patient.criterion is None or wants not in ("softmax", "sigmoid") or task.kind not in ("classes", "binary"):
+        return
+    patient.network.train()  # statistics of a batch are taken as training takes them
+    output, target = patient.forward(batch), patient.target(batch)
+    found, chance = float(patient.criterion(output, target)), float(patient.criterion(torch.zeros_like(output), target))
+    if chance > 0 and found > FAR * chance:
+        seen = f"before training the loss is {found:.3g}, and {chance:.3g} where all scores are zero"
+        yield Finding("initial_loss", "loss", seen, 0.46)
 
 
 def _shapes(loss: Any, output: Tensor, target: Tensor) -> Iterator[Finding]:

@@ -356,7 +356,8 @@ def _surer(finding: Finding) -> Finding:
     hints |= finding.cause == "unnormalized_inputs" and finding.place.startswith("column")
     hints |= finding.cause == "gradient_clip" and finding.confidence > 0.45
     harmless = finding.cause == "padding_leak" or (hints and finding.confidence < 0.5)
-    return replace(finding, confidence=max(0.75, finding.confidence)) if harmless else finding
+    sure = 0.88 if finding.cause == "padding_leak" and finding.confidence > 0.47 else 0.75
+    return replace(finding, confidence=max(sure, finding.confidence)) if harmless else finding
 
 
 def _rounded(value: float) -> float | None:

@@ -120,7 +120,14 @@ def _rescaled(patient: Patient) -> Patient | None:
     if not target.is_floating_point() or target.ndim > 2:
         return None
     center, spread = target.mean(0), target.std(0).clamp_min(1e-8)
-    return replace(patient, network=_Prepared(patient.network, None, (center, spread)))
+    loss = patient.loss
+    if loss is not None:  # the steps are those of standardized targets, too, and not longer by the square of the spread
+        plain = loss
+
+        def loss(output: Any, goal: Any) -> Any:
+            return plain((output - center) / spread, (goal - center) / spread)
+
+    return replace(patient, network=_Prepared(patient.network, None, (center, spread)), loss=loss)
 
 
 def _rescaled_both(patient: Patient) -> Patient | None:
