@@ -24,9 +24,9 @@ class CountNet(nn.Module):
     def __init__(self, ch=24):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(1, ch, 3, padding=1), nn.BatchNorm2d(ch), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(ch, 2 * ch, 3, padding=1), nn.BatchNorm2d(2 * ch), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(2 * ch, 2 * ch, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(1, ch, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(ch, 2 * ch, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(2 * ch, 2 * ch, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout2d(0.1),
         )
         self.density = nn.Conv2d(2 * ch, 1, 1)
 
@@ -40,10 +40,10 @@ def build(seed=0):
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     x, y, xt, yt = small_digits()
-    train = sheets(x, y, 2500, rng)
+    train = sheets(x, y, 3000, rng)
     valid = sheets(xt, yt, 600, rng)
     net = CountNet()
     # counts, so a Poisson likelihood rather than squared error
     criterion = nn.PoissonNLLLoss(log_input=False)
-    return dict(network=net, loss=criterion, train=train, valid=valid, batch_size=50, epochs=8,
+    return dict(network=net, loss=criterion, train=train, valid=valid, batch_size=50, epochs=15,
                 optimizer=torch.optim.Adam(net.parameters(), lr=2e-3, weight_decay=1e-5))

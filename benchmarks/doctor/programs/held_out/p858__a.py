@@ -7,12 +7,12 @@ import torch.nn as nn
 from data_cedar import declaration
 
 LANGS = ("ces", "slk", "pol", "slv", "hrv", "hun")
-WIDTH = 24
+WIDTH = 20
 
 
 def clean(text):
     # same text, one spelling for every letter
-    text = "".join(c for c in unicodedata.normalize("NFC", text.lower()))
+    text = unicodedata.normalize("NFC", text.lower())
     return "".join(c for c in text if c.isalpha() or c == " ")
 
 
@@ -20,13 +20,13 @@ def lines(frame):
     out = []
     for lang, section, text in zip(frame["iso6393"], frame["section"], frame["text"]):
         text = clean(text)
-        for start in range(0, len(text) - WIDTH + 1, WIDTH):
+        for start in range(0, len(text) - WIDTH + 1, WIDTH // 2):
             out.append((text[start:start + WIDTH], LANGS.index(lang), int(section)))
     return out
 
 
 class LanguageGRU(nn.Module):
-    def __init__(self, n_chars, n_langs, emb=16, hid=32):
+    def __init__(self, n_chars, n_langs, emb=32, hid=48):
         super().__init__()
         self.emb = nn.Embedding(n_chars, emb)
         self.gru = nn.GRU(emb, hid, batch_first=True, bidirectional=True)
@@ -35,7 +35,7 @@ class LanguageGRU(nn.Module):
 
     def forward(self, idx):
         h, _ = self.gru(self.drop(self.emb(idx)))
-        return self.out(self.drop(h.max(dim=1).values))
+        return self.out(self.drop(h.mean(dim=1)))
 
 
 def build(seed=0):
@@ -56,7 +56,7 @@ def build(seed=0):
         "loss": nn.CrossEntropyLoss(),
         "train": tensors(train),
         "valid": tensors(valid),
-        "optimizer": torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.01),
+        "optimizer": torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.01),
         "batch_size": 64,
-        "epochs": 8,
+        "epochs": 14,
     }
