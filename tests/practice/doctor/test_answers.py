@@ -331,3 +331,50 @@ def test_batch_statistics_keep_the_loss_before_training_small():
     network = nn.Sequential(nn.Linear(64, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 10))
     p = patient(network, rows)
     assert "initial_loss" not in [f.cause for f in check_wiring(p, CLASSES, batch_of(p))]
+
+
+class Heads(nn.Module):
+    """Two answers about a digit, by a head for each or by one that is registered under both names."""
+
+    def __init__(self, one):
+        super().__init__()
+        head = nn.Linear(64, 2)
+        self.heads = nn.ModuleDict({"small": head, "even": head if one else nn.Linear(64, 2)})
+
+    def forward(self, x):
+        return torch.stack([head(x) for head in (self.heads["small"], self.heads["even"])], 1)
+
+
+def two_questions():
+    return tuple((x, torch.stack([y < 5, y % 2 == 0], 1).long()) for x, y in digits())
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_heads_that_are_one_module(one):
+    p = patient(Heads(one), two_questions(), loss=lambda out, y: F.cross_entropy(out.flatten(0, 1), y.flatten()))
+    found = [(f.cause, f.place) for f in check_wiring(p, Task("other"), batch_of(p))]
+    assert (("shared_state", "heads") in found) is one
+
+
+def test_a_layer_that_is_used_twice_in_a_row_is_no_shared_head():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            inner = nn.Linear(64, 64)
+            self.body, self.last = nn.ModuleList([inner, inner]), nn.Linear(64, 10)
+
+        def forward(self, x):
+            for layer in self.body:
+                x = torch.tanh(layer(x))
+            return self.last(x)
+
+    p = patient(Twice())
+    assert "shared_state" not in [f.cause for f in check_wiring(p, CLASSES, batch_of(p))]
+
+
+@pytest.mark.parametrize(("top", "found"), [(1 / 255, True), (1.0, False), (0.5, False)])
+def test_marks_that_are_never_one(top, found):
+    rows = tuple((x, top * (x > 0.6).float()) for x, _ in digits())
+    p = patient(nn.Linear(64, 64), rows, loss=nn.BCEWithLogitsLoss())
+    told = [f.place for f in check_wiring(p, Task("numbers"), batch_of(p)) if f.cause == "wrong_target_coding"]
+    assert told == ["targets"] * found

@@ -11,8 +11,16 @@ from torch import nn
 from doctor_patients import batch_of, causes, digits, patient
 from gradus.practice.doctor import examination
 from gradus.practice.doctor.checks_parts import Parts, check_parts, skill_of_parts
-from gradus.practice.doctor.checks_training import _against, _narrow, _one_point, _refreshed, _schedule, _statistics
-from gradus.practice.doctor.checks_treatments import _reach
+from gradus.practice.doctor.checks_training import (
+    _against,
+    _narrow,
+    _one_point,
+    _refreshed,
+    _schedule,
+    _statistics,
+    _twins,
+)
+from gradus.practice.doctor.checks_treatments import _far_off, _reach
 from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.examination import examine_build
 from gradus.practice.doctor.judge import Judge, reference_skill
@@ -434,3 +442,43 @@ def test_a_slow_build_is_asked_twice_only(slow, monkeypatch):
     found = examine_build(build, max_time=20)
     assert found.verdict == "healthy", found.findings
     assert len(asked) == 2 if slow else len(asked) > 5
+
+
+# -- units that stay equal, rows of validation with other parts, inputs far off ---------------------------------------
+
+
+def test_units_that_are_still_equal_in_groups():
+    start = torch.zeros(6, 4)
+    drawn = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert _twins(drawn.repeat_interleave(2, 0), start) == 3
+    assert _twins(torch.cat([drawn[:2].repeat_interleave(2, 0), torch.zeros(2, 4)]), start) == 3  # no gradient at all
+    assert _twins(torch.cat([drawn, drawn[:2], torch.ones(1, 4)]), start) == 0  # two of them are unlike all others
+    assert _twins(torch.cat([drawn[:1].repeat(2, 1), torch.zeros(4, 4)]), start) == 0  # classes that no row has
+
+
+def test_validation_rows_without_a_part_that_training_has():
+    train, valid = digits()
+
+    def objective(net, batch):
+        x, y, even = batch
+        return F.cross_entropy(net(x), y) + 0 * even.sum()
+
+    def evaluate(net, rows):
+        x, y = rows
+        with torch.no_grad():
+            return float((net.eval()(x).argmax(1) == y).double().mean())
+
+    def build(seed=0):
+        torch.manual_seed(seed)
+        linear = nn.Linear(64, 10)
+        return {"network": linear, "objective": objective, "evaluate": evaluate, "train": (*train, train[1] % 2),
+                "valid": valid, "optimizer": torch.optim.Adam(linear.parameters(), lr=1e-2), "batch_size": 32,
+                "epochs": 5}  # fmt: skip
+
+    assert examine_build(build, max_time=20).verdict == "healthy"
+
+
+@pytest.mark.parametrize(("scale", "loss", "far"), [(300.0, 135.0, True), (300.0, 3.0, False), (1.0, 135.0, False)])
+def test_inputs_in_the_hundreds_that_start_the_loss_far_above_chance(scale, loss, far):
+    rows = tuple((scale * x, y) for x, y in digits())
+    assert _far_off(course([loss, *FALLING]), patient(nn.Linear(64, 10), rows)) is far

@@ -18,7 +18,7 @@ from gradus.practice.doctor.checks_gradients import check_steps, check_whole_gra
 from gradus.practice.doctor.checks_loading import check_loading, draws
 from gradus.practice.doctor.checks_parts import Parts, check_parts, skill_of_parts
 from gradus.practice.doctor.checks_prepared import _other_codes, _used
-from gradus.practice.doctor.checks_step import check_step, has_players
+from gradus.practice.doctor.checks_step import check_step, has_players, shrinks
 from gradus.practice.doctor.checks_treatments import is_sum
 from gradus.practice.doctor.checks_wiring import check_wiring
 from gradus.practice.doctor.implied import implied_loss
@@ -529,6 +529,48 @@ def test_a_step_that_is_taken_back():
 
     assert found(0.9) == ["shared_state"]
     assert found(0.001) == []
+
+
+@pytest.mark.parametrize("shrunk", [True, False])
+def test_a_step_that_makes_weights_smaller(shrunk):
+    def step(network, batch, optimizer, loss):
+        optimizer.zero_grad()
+        loss(network(batch[0]), batch[1]).backward()
+        optimizer.step()
+        if shrunk:
+            with torch.no_grad():
+                network.weight.mul_((0.5 / network.weight.norm()).clamp(max=1.0))
+
+    assert shrinks(patient(nn.Linear(64, 10), step=step)) is shrunk
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.digit, self.even = nn.Linear(64, 24), nn.Linear(24, 10), nn.Linear(24, 2)
+
+    def forward(self, x):
+        h = torch.relu(self.body(x))
+        return self.digit(h), self.even(h)
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_gradients_that_are_cleared_between_two_backward_passes(cleared):
+    def objective(network, batch):
+        one, other = network(batch[0])
+        return F.cross_entropy(one, batch[1]) + F.cross_entropy(other, batch[1] % 2)
+
+    def step(network, batch, optimizer, loss):
+        optimizer.zero_grad()
+        F.cross_entropy(network(batch[0])[0], batch[1]).backward()
+        if cleared:
+            optimizer.zero_grad()
+        F.cross_entropy(network(batch[0])[1], batch[1] % 2).backward()
+        optimizer.step()
+
+    found = [(f.cause, f.place) for f in check_step(patient(TwoHeads(), loss=None, objective=objective, step=step))]
+    assert (("wrong_step_order", "digit") in found) is cleared
+    assert "unbalanced_players" not in [cause for cause, _ in found]
 
 
 def test_clipping_before_there_are_gradients():

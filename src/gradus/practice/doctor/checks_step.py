@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -16,7 +17,7 @@ from gradus.practice.doctor.findings import Finding, as_far_as_they_go
 from gradus.practice.doctor.hearing import StepWatch, heard
 from gradus.practice.doctor.patient import Patient, stored
 
-__all__ = ["check_step", "has_players", "in_order", "minds_mode", "sleeps", "steps_often"]
+__all__ = ["check_step", "has_players", "in_order", "minds_mode", "shrinks", "sleeps", "steps_often"]
 
 STEPS = 24
 SENTINEL = 1e3
@@ -50,11 +51,11 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
                 patient.advance(batch)
                 if len(around) == 2:
                     watch.undone.append(_undone(around["before"], around["after"], parameters))
+                    watch.shrunk.append(_size(parameters) < (1 - 1e-6) * _size(around["after"]))
                 gap = math.sqrt(
                     sum(float(((p.detach() - b) ** 2).sum()) for p, b in zip(parameters, before, strict=True))
                 )
-                size = math.sqrt(sum(float((b**2).sum()) for b in before))
-                watch.moved.append(gap / max(size, 1e-12))
+                watch.moved.append(gap / max(_size(before), 1e-12))
                 done += 1
                 if done == steps // 2:
                     middle = [p.detach().clone() for p in parameters]
@@ -80,6 +81,11 @@ def _removed(hooks: Sequence[Any]) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _size(tensors: Sequence[Tensor]) -> float:
+    """Return the norm of all their numbers."""
+    return math.sqrt(sum(float((t.detach() ** 2).sum()) for t in tensors))
 
 
 @torch.no_grad()
@@ -180,6 +186,15 @@ def in_order(patient: Patient) -> bool:
     return bool(told) and all(call == ["zero", "backward", "step"] for call in told)
 
 
+def shrinks(patient: Patient) -> bool:
+    """Whether the step makes weights smaller once its optimizer has stepped."""
+    try:
+        shrunk = watch_steps(patient).shrunk
+    except Exception:  # a step that cannot be watched
+        return False
+    return sum(shrunk) > 0.5 * len(shrunk)
+
+
 def steps_often(patient: Patient) -> bool:
     """Whether one call of the step lets optimizers step more than once, as players do that take turns."""
     return patient.step is not None and _turns(watch_steps(patient, 3))
@@ -254,7 +269,11 @@ def _left_behind(watch: StepWatch, patient: Patient) -> Iterator[Finding]:
         by_name = dict(patient.network.named_parameters())
         if not players and all(id(by_name[n]) not in held for n in weights):
             cause = "not_in_optimizer"
-        yield Finding(cause, weights[0].rpartition(".")[0] or weights[0], seen, 0.85 if players else 0.49)
+        place, sure = weights[0].rpartition(".")[0] or weights[0], 0.85 if players else 0.49
+        if len(patient.optimizers) == 1 and sum(map(_dropped, watch.events)) > 0.5 * calls:
+            seen += "; gradients of one backward pass are cleared before the next, and no step is taken between them"
+            cause, sure = "wrong_step_order", 0.92
+        yield Finding(cause, place, seen, sure)
     if watch.stopped and not weights and len(watch.stopped) < total:
         names = ", ".join(watch.stopped[:3]) + (" ..." if len(watch.stopped) > 3 else "")
         seen = f"{len(watch.stopped)} of {total} parameters move in the first steps and then never again: {names}"
@@ -285,6 +304,12 @@ def _zeroed_between(events: list[str]) -> bool:
         return False
     last = len(before) - 1 - before[::-1].index("backward")
     return "zero" in before[last:]
+
+
+def _dropped(events: list[str]) -> bool:
+    """Whether gradients were cleared between two backward passes, without a step between them."""
+    told = "".join(e[0] for e in events if e in ("zero", "backward", "step"))
+    return re.search("bz+b", told) is not None
 
 
 def _cleared(watch: StepWatch, patient: Patient) -> Iterator[Finding]:

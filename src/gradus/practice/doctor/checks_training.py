@@ -337,17 +337,32 @@ def _still(course: Course, start: Patient) -> Iterator[Finding]:
 def _alike(course: Course, start: Patient) -> Iterator[Finding]:
     """Find weights whose units started equal, and are equal after training: they get equal gradients."""
     base = course.base
-    if base.patient is None or not base.finite or not course.poor:
+    if base.patient is None or not base.finite:
         return
     for (name, p), q in zip(base.patient.network.named_parameters(), start.network.parameters(), strict=True):
         if p.ndim != 2 or min(p.shape) < 2 or not p.requires_grad or "embed" in name.lower():
             continue
         for axis in (0, 1):
             apart = [float((w - w.narrow(axis, 0, 1)).abs().max()) for w in (p.detach(), q.detach())]
-            if apart[1] == 0 and apart[0] <= 0.1 * float(p.detach().abs().max()):
+            if apart[1] != 0:
+                continue
+            if axis == 0 and len(p) >= 4 and (groups := _twins(p.detach(), q.detach())):
+                seen = f"its {len(p)} units start with equal weights, and after training they are still {groups} only"
+                yield Finding("symmetric_initialization", name, seen, 0.9)
+                return
+            if course.poor and apart[0] <= 0.1 * float(p.detach().abs().max()):
                 seen = f"all {p.shape[axis]} units start with equal weights, and hardly differ after training"
                 yield Finding("symmetric_initialization", name, seen, 0.92)
                 return
+
+
+def _twins(now: Tensor, start: Tensor) -> int:
+    """Return how many different rows are left where each is equal to another; 0 where one is unlike, or few moved."""
+    if 2 * int((now != start).any(1).sum()) < len(now) or len(now) > 4096:
+        return 0
+    near = 1e-5 * float(now.abs().max())
+    alike = torch.cdist(now.double(), now.double(), p=math.inf) <= near
+    return len(alike.unique(dim=0)) if bool((alike.sum(1) >= 2).all()) else 0
 
 
 def _layers(course: Course, table: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gradus.practice.doctor.checks_step import in_order, steps_often
+from gradus.practice.doctor.checks_step import in_order, shrinks, steps_often
 from gradus.practice.doctor.course import Course
 from gradus.practice.doctor.findings import Finding
 from gradus.practice.doctor.patient import Patient
@@ -179,6 +179,8 @@ def _best(course: Course, sample: Patient, found: list[tuple[float, float, Treat
         need, least = (0.12, 0.04) if strange else (usual, 0.1 if course.behind else 0.12 if prior >= 0.95 else 0.25)
         if course.below and prior >= 0.9 and treatment.cause not in RATES and new > 0.95 * course.known:
             need, least = min(need, 0.2), min(least, 0.06)  # no simple model does better any more
+        if course.judge.task.kind == "other" and treatment.cause in PLAIN and gain >= 0.6:
+            least = 0.06  # of the loss that is left, most
         unsure = (1 if strange else 2) * course.noise
         if course.judge.task.kind == "other" and max(new, old) > 1:
             continue  # a loss without a floor
@@ -220,7 +222,9 @@ def _step_cause(course: Course, sample: Patient) -> str:
     known = [cause for cause in ("gradient_clip", "excessive_regularization") if cause in course.suspected]
     if known:
         return known[0]
-    return "wrong_loss" if in_order(sample) else "wrong_step_order"
+    if not in_order(sample):
+        return "wrong_step_order"
+    return "excessive_regularization" if shrinks(sample) else "wrong_loss"
 
 
 def is_sum(patient: Patient) -> bool:

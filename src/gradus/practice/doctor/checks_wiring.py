@@ -32,6 +32,7 @@ def check_wiring(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     """Yield what is wrong with the wiring; ``batch`` is a training batch."""
     if patient.criterion is not None:
         yield from _outputs(patient, task, batch)
+    yield from _one_for_all(patient, batch)
     yield from _gradients(patient, batch)
     yield from _optimized(patient, batch)
 
@@ -76,6 +77,33 @@ def _outputs(patient: Patient, task: Task, batch: Any) -> Iterator[Finding]:
     if linear:
         yield from _linear(patient, task, batch)
     yield from _start(patient, task, batch, wants)
+
+
+@torch.no_grad()
+def _one_for_all(patient: Patient, batch: Any) -> Iterator[Finding]:
+    """Find answers of several heads that are always equal, since all of them are one module."""
+    several = [
+        (place, [name for name, m in parent._modules.items() if m is child])
+        for place, parent in patient.network.named_modules()
+        for child in {id(m): m for m in parent._modules.values() if m is not None}.values()
+        if any(True for _ in child.parameters())
+    ]
+    several = [(place, names) for place, names in several if len(names) > 1]
+    if not several:
+        return
+    patient.network.eval()
+    output = patient.forward(batch)
+    sets: list[Any]
+    if isinstance(output, Tensor):
+        sets = [output.unbind(axis) for axis in range(1, output.ndim) if 1 < output.shape[axis] <= len(several[0][1])]
+    else:
+        sets = [output] if isinstance(output, tuple | list) and all(isinstance(o, Tensor) for o in output) else []
+    for answers in sets:
+        if len(answers) > 1 and all(torch.equal(answers[0], other) for other in answers[1:]):
+            place, names = several[0]
+            seen = f"{', '.join(names)} are one and the same module, and their answers are equal whatever is asked"
+            yield Finding("shared_state", place or names[0], seen, 0.93)
+            return
 
 
 def _shaken(patient: Patient, batch: Any) -> Tensor | None:
@@ -216,6 +244,9 @@ def _targets(patient: Patient, output: Tensor, target: Tensor, task: Task, wants
     numeric = task.kind in ("binary", "soft", "numbers", "other") and whole.is_floating_point()
     if wants in ("sigmoid", "probabilities") and numeric and (low < -1e-6 or high > 1 + 1e-6):
         seen = f"targets lie in [{low:.3g}, {high:.3g}], the loss takes them from [0, 1]"
+        yield Finding("wrong_target_coding", "targets", seen, 0.95)
+    elif wants in ("sigmoid", "probabilities") and numeric and low == 0 and 0 < high < 0.2 and len(t.unique()) == 2:
+        seen = f"targets are 0 or {high:.3g}, and nothing is ever 1: marks that were scaled like inputs?"
         yield Finding("wrong_target_coding", "targets", seen, 0.95)
     if task.kind == "reconstruction" and wants in ("sigmoid", "probabilities") and (low < -0.01 or high > 1.01):
         seen = f"targets lie in [{low:.3g}, {high:.3g}], the loss takes them from [0, 1]"

@@ -321,7 +321,12 @@ def _asked_of(patient: Patient, batch: Any) -> Task:
 
 
 def _measurable(patient: Patient, batch: Any) -> bool:
-    """Whether the plain loss of a batch is what training lowers; a program with a step of its own may have none."""
+    """Whether the plain loss of a batch is what training lowers and validation tells of.
+
+    A program with a step of its own may have none.
+    """
+    if _apart(patient, batch):
+        return False
     if patient.step is None:
         return True
     try:
@@ -329,6 +334,20 @@ def _measurable(patient: Patient, batch: Any) -> bool:
         return not has_players(patient) and not prepares(patient, batch)
     except Exception:
         return False
+
+
+def _apart(patient: Patient, batch: Any) -> bool:
+    """Whether rows of validation have other parts than those of training, and are for the user's own evaluation."""
+    if patient.evaluate is None or patient.valid is None:
+        return False
+    other = patient.valid.first()
+    if not (isinstance(batch, tuple | list) and isinstance(other, tuple | list)) or len(batch) == len(other):
+        return False
+    try:
+        patient.measure(other)
+    except Exception:  # what training lowers cannot be asked of them
+        return True
+    return False
 
 
 def _ours(error: BaseException) -> bool:

@@ -44,6 +44,8 @@ class StepWatch:
         Steps in which the gradient of one backward pass moved two players: one whose output the other judges.
     undone : list of float
         How much of the last step of each call was taken back before the call ended: one where all of it was.
+    shrunk : list of bool
+        Whether parameters were made smaller after the last step of each call.
     stopped : list of str
         Parameters that moved in the first half of the calls and never in the second.
     stale : dict of int to int
@@ -64,6 +66,7 @@ class StepWatch:
     reached: list[frozenset[str]] = field(default_factory=list)
     shared: int = 0
     undone: list[float] = field(default_factory=list)
+    shrunk: list[bool] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     stale: dict[int, int] = field(default_factory=dict)
 
