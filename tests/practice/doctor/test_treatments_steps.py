@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from doctor_patients import batch_of, digits, measured, patient
-from gradus.practice.doctor.treatments import _rescaled_both, both_off, loose_weights, meant, strange_weights
+from gradus.practice.doctor.treatments import _rescaled, _rescaled_both, both_off, loose_weights, meant, strange_weights
 from gradus.practice.doctor.treatments_steps import (
     adaptive,
     canonical,
@@ -362,3 +362,12 @@ class Tuned(nn.Module):
 )
 def test_layers_frozen_on_purpose_come_before_one_that_learns(free, on_purpose):
     assert meant(patient(Tuned(free))) == on_purpose
+
+
+@pytest.mark.parametrize(("loss", "own"), [(F.mse_loss, False), (F.poisson_nll_loss, True)])
+def test_standardized_targets_are_those_of_the_loss_too_where_it_is_a_distance(loss, own):
+    rows = tuple((x, 5000 * x[:, :3] + 100) for x, _ in digits())
+    p = patient(nn.Linear(64, 3), rows, loss=loss)
+    treated = _rescaled(p)
+    output, target = torch.randn(4, 3), torch.randn(4, 3).abs()
+    assert (float(treated.loss(output, target)) == float(loss(output, target))) is own

@@ -120,14 +120,28 @@ def _rescaled(patient: Patient) -> Patient | None:
     if not target.is_floating_point() or target.ndim > 2:
         return None
     center, spread = target.mean(0), target.std(0).clamp_min(1e-8)
-    loss = patient.loss
-    if loss is not None:  # the steps are those of standardized targets, too, and not longer by the square of the spread
-        plain = loss
+    treated = replace(patient, network=_Prepared(patient.network, None, (center, spread)))
+    plain = patient.loss
+    if plain is None or not _by_distance(patient, spread):
+        return treated
 
-        def loss(output: Any, goal: Any) -> Any:
-            return plain((output - center) / spread, (goal - center) / spread)
+    def loss(output: Any, goal: Any) -> Any:
+        return plain((output - center) / spread, (goal - center) / spread)
 
-    return replace(patient, network=_Prepared(patient.network, None, (center, spread)), loss=loss)
+    return replace(treated, loss=loss)  # its steps are not longer by the square of the spread
+
+
+@torch.no_grad()
+def _by_distance(patient: Patient, shift: Tensor) -> bool:
+    """Whether a loss stays as it is when outputs and targets are shifted together."""
+    batch = patient.train.first()
+    patient.network.eval()
+    try:
+        output, target = patient.forward(batch), patient.target(batch)
+        one, other = (float(patient.loss(output + s, target + s)) for s in (0 * shift, shift))  # type: ignore[misc]
+    except Exception:  # outputs that are no single tensor
+        return False
+    return math.isfinite(one) and abs(other - one) <= 1e-3 * abs(one)
 
 
 def _rescaled_both(patient: Patient) -> Patient | None:
