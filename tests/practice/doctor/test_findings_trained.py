@@ -58,6 +58,7 @@ def course(losses=FALLING, skill=0.5, complete=True, rates=(), judge=CLASSES, **
         ([1.0] * 10 + [0.05] * 10, (0.3, 0.31), True, True),  # no loss is left, and the score stays
         ([1.0] * 10 + [0.05] * 10, (0.95, 0.96), True, False),  # it was good before
         ([1.0] * 10 + [0.15] * 10, (0.3, 0.31), True, False),
+        ([-0.1] * 10 + [-0.9] * 10, (0.73, 0.75), True, False),  # a likeness has no floor at zero
     ],
 )
 def test_a_loss_that_falls_against_the_own_score(losses, own, complete, found):

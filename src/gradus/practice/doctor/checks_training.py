@@ -547,7 +547,7 @@ def _against(course: Course) -> Iterator[Finding]:
     if not (math.isfinite(before) and math.isfinite(after) and base.finite and base.complete and len(base.losses) > 10):
         return
     share = 0 <= min(before, after) and max(before, after) <= 1
-    fallen = base.head() - base.tail() > 0.9 * abs(base.head())
+    fallen = 0 <= base.tail() < 0.1 * base.head()  # of a loss below zero none is ever left
     known = course.judge.task.kind != "other"
     if known and not course.base.skill > 0.3:
         return  # what does not learn is told of elsewhere
