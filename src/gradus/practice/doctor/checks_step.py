@@ -52,9 +52,7 @@ def watch_steps(patient: Patient, steps: int = STEPS) -> StepWatch:
                 if len(around) == 2:
                     watch.undone.append(_undone(around["before"], around["after"], parameters))
                     watch.shrunk.append(_size(parameters) < (1 - 1e-6) * _size(around["after"]))
-                gap = math.sqrt(
-                    sum(float(((p.detach() - b) ** 2).sum()) for p, b in zip(parameters, before, strict=True))
-                )
+                gap = _size([p.detach() - b for p, b in zip(parameters, before, strict=True)])
                 watch.moved.append(gap / max(_size(before), 1e-12))
                 done += 1
                 if done == steps // 2:
